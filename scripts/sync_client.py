@@ -27,6 +27,8 @@ MODULES: Final = {
 """Module and name of each class, by the module that gets its mirror."""
 OBJECTS: Final = frozenset(name for each in MODULES.values() for _, name in each)
 BASES: Final = {"Queue": "MirroredQueue"}
+PARTS: Final = {"Queue": ("owning.owned_queue", "OwnedQueue")}
+"""Module and name of the base that has some of a class's methods."""
 LEFT_OUT: Final = {"Queue": frozenset({"open", "close"})}
 """Methods that are not mirrored: a synchronous queue is opened by `connect` and closed by its base."""
 
@@ -78,18 +80,27 @@ def _formatted(text: str, file: Path) -> str:
 
 
 def _class(module: str, name: str, imports: dict[str, str]) -> str:
-    tree = ast.parse((CLIENT / f"{module}.py").read_text())
-    known = _names(tree, module)
-    found = next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+    known, found = _source(module, name)
     about = (ast.get_docstring(found) or "").partition("\n")[0].replace("``async with``", "``with``")
     parts = [f'\n\nclass {name}({BASES.get(name, f"Mirror[{module}.{name}]")}):\n    """{about}"""\n']
     members = [each for each in _members(found) if each.name not in LEFT_OUT.get(name, ())]
+    if name in PARTS:
+        more, base = _source(*PARTS[name])
+        known = {**more, **known}
+        members += _members(base)
     for each in members:
         for used in _used(each):
             if used in known and used not in OBJECTS and used != "Outputs":
                 imports[used] = known[used]
         parts.append(_member(each, module, name))
     return "".join(parts)
+
+
+def _source(module: str, name: str) -> tuple[dict[str, str], ast.ClassDef]:
+    """The imports for the names that a module uses, and one of its classes."""
+    tree = ast.parse((CLIENT / f"{module.replace('.', '/')}.py").read_text())
+    found = next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+    return _names(tree, module), found
 
 
 def _names(tree: ast.Module, module: str) -> dict[str, str]:

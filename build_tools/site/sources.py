@@ -27,6 +27,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "docs/logs.md": "the log of a job: lines and phases, how to follow it, read parts and search it",
         "docs/blobs.md": "the files of jobs: how they are named, sent, kept and deleted, on disk or in S3",
         "docs/keys.md": "keys to a queue that grant less than its name: to read, submit or work; what each may do",
+        "docs/owner.md": "what a queue's owner orders: a pause, drained workers, kept jobs, purges",
         "docs/webhooks.md": "requests that the hub makes when a job is queued or finished, their signature and retries",
     },
     "Run": {

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Never, Unpack, cast
+from typing import Any, Never, Unpack, cast, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from asman_shared.errors import BadRequest, BadUnit
 from asman_shared.identity import job_id
 from asman_shared.keys.derived import key_addresses
 from asman_shared.limits import PRIORITY
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .address import Address, parse_argument
@@ -28,17 +28,18 @@ from .arguments import path as checked_path
 from .blobs import Blobs
 from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, stream
 from .changes import Change, id_beginning_with, pages, watch
-from .connection import AsyncOnly, Connection
+from .connection import Connection
 from .deadline import Duration, deadline, milliseconds, phase_limits
 from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
 from .job import Job
+from .owning.owned_queue import OwnedQueue
 from .tracking import Tracker
 
 
-class Queue(AsyncOnly):
+class Queue(OwnedQueue):
     """A connection to a queue, made by `connect` and open inside ``async with``.
 
     Attributes:
@@ -123,7 +124,7 @@ class Queue(AsyncOnly):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: AnyReuse = "success",
         timeout: Duration | None = None,
         queue_timeout: Duration | None = None,
         phase_timeouts: Mapping[Phase | str, Duration] | None = None,
@@ -142,7 +143,8 @@ class Queue(AsyncOnly):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
@@ -161,8 +163,8 @@ class Queue(AsyncOnly):
             AsmanError: The hub refused the job or can't be reached.
         """
         known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
-        if reuse not in ("cached", "never"):
-            raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
+        if reuse not in get_args(AnyReuse):
+            raise BadRequest(f"reuse is {shown(reuse)}; pass 'success', 'any' or 'never'", field="reuse")
         submit = m.Submit(
             ref=0,
             definition=Definition(),
@@ -411,24 +413,6 @@ class Queue(AsyncOnly):
             value = msgspec.to_builtins(made)
         async with deadline(timeout, "validating a job"):
             return await self._connection.request(m.Validate(ref=0, definition=value), m.Validated)
-
-    async def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
-        """Sets how long the queue keeps its finished jobs, or returns the present setting.
-
-        Args:
-            retention: In seconds, or as text (``30d``); 0 to use the hub's setting; None to change nothing.
-            timeout: In seconds.
-
-        Returns:
-            The present setting: ``retention`` in milliseconds, and whether it is the queue's ``own``.
-
-        Raises:
-            BadRequest: The time is too short, or longer than the hub allows.
-        """
-        default = retention == 0 and not isinstance(retention, bool)
-        wanted = 0 if default else milliseconds(retention, field="retention")
-        async with deadline(timeout, "configuring the queue"):
-            return await self._connection.request(m.Configure(ref=0, retention=wanted), m.Configured)
 
     async def jobs(self, states: str | Iterable[str] = ()) -> AsyncIterator[m.JobState]:
         """Yields the queue's jobs, newest first.

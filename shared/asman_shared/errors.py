@@ -225,6 +225,7 @@ class CloseCode(IntEnum):
     BAD_QUEUE = 4008
     UNKNOWN_KEY = 4009
     TOO_SLOW = 4010
+    DISMISSED = 4011
 
 
 #: The sentence of each of our own close codes.
@@ -244,6 +245,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.BAD_QUEUE: "a queue name has 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
     CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check it, or run 'asman queue keys' with the queue URL",
     CloseCode.TOO_SLOW: "a message took too long to arrive: send it faster, or in smaller messages",
+    CloseCode.DISMISSED: "the queue's owner has drained this worker, and it has nothing left to do",
 }
 
 

@@ -20,8 +20,6 @@ from .client_messages import (
     Cancel,
     Cancelled,
     Changed,
-    Configure,
-    Configured,
     CountsChanged,
     Delete,
     Deleted,
@@ -34,13 +32,10 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
-    JobSummary,
     List,
     LogLines,
-    LogPage,
     PhaseProgress,
     PutBlobs,
-    ReadLog,
     Submit,
     Summarise,
     Unfollow,
@@ -51,7 +46,18 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
-from .log_records import STREAMS, Gap, LogSelection, Stream
+from .log_messages import (
+    STREAMS,
+    Gap,
+    JobSummary,
+    ListRuns,
+    LogPage,
+    LogSelection,
+    ReadLog,
+    RunList,
+    Stream,
+)
+from .owning.orders import Configure, Configured, Dismiss, Keep, Keeping, Purge, Purged
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -79,6 +85,7 @@ from .records import (
     RateLimit,
     Result,
     Resume,
+    Run,
     StepEnd,
     Summary,
     Verdict,
@@ -110,10 +117,14 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | ListRuns
     | Summarise
     | Explain
     | Validate
     | Configure
+    | Keep
+    | Dismiss
+    | Purge
     | PutBlobs
     | GetBlobs
     | Ping
@@ -129,10 +140,13 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | RunList
     | JobSummary
     | Explanation
     | Validated
     | Configured
+    | Keeping
+    | Purged
     | BlobTickets
     | BlobLinks
     | Changed
@@ -178,6 +192,7 @@ __all__ = [
     "CountsChanged",
     "Delete",
     "Deleted",
+    "Dismiss",
     "Drain",
     "Error",
     "Explain",
@@ -197,10 +212,13 @@ __all__ = [
     "JobPage",
     "JobState",
     "JobSummary",
+    "Keep",
+    "Keeping",
     "Kept",
     "Label",
     "Limits",
     "List",
+    "ListRuns",
     "LogBatch",
     "LogLine",
     "LogLines",
@@ -216,6 +234,8 @@ __all__ = [
     "Ping",
     "Pong",
     "Problem",
+    "Purge",
+    "Purged",
     "PutBlobs",
     "RateLimit",
     "ReadLog",
@@ -225,6 +245,8 @@ __all__ = [
     "Released",
     "Result",
     "Resume",
+    "Run",
+    "RunList",
     "Sha256",
     "StepEnd",
     "Stream",

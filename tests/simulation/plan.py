@@ -6,7 +6,7 @@ A plan is plain data. It can be written to a file, played again, and played with
 from __future__ import annotations
 
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -103,6 +103,7 @@ class Want(Struct, tag="want", omit_defaults=True):
     job: Wished
     namespace: str = "_"
     forced: bool = False
+    any: bool = False
     priority: int = 0
     queue_limit: int = 0
     hooked: bool = False
@@ -111,6 +112,7 @@ class Want(Struct, tag="want", omit_defaults=True):
         """Returns a description for people."""
         more = [f"in namespace {self.namespace}"] if self.namespace != "_" else []
         more += ["although a result is known"] if self.forced else []
+        more += ["or takes any result"] if self.any else []
         more += [f"with priority {self.priority}"] if self.priority else []
         more += [f"to wait at most {self.queue_limit / 1000:g} s"] if self.queue_limit else []
         more += ["with webhooks"] if self.hooked else []
@@ -143,7 +145,19 @@ class Remove(Struct, tag="delete"):
         return f"{self.client} deletes {self.job.told()}"
 
 
-Item: TypeAlias = Want | Stop | Remove | Trouble
+class Order(Struct, tag="order", omit_defaults=True):
+    """The owner of the queue pauses or resumes it, or drains a worker."""
+
+    at: float
+    what: Literal["pause", "resume", "drain"]
+    worker: str = ""
+
+    def told(self) -> str:
+        """Returns a description for people."""
+        return f"the owner drains {self.worker}" if self.worker else f"the owner {self.what}s the queue"
+
+
+Item: TypeAlias = Want | Stop | Remove | Order | Trouble
 
 
 class Plan(Struct):
@@ -188,7 +202,8 @@ def draw_plan(seed: int, weights: dict[str, float] | None = None) -> Plan:
     weights = weights or {name: fault.weight for name, fault in FAULTS.items()}
     wishes = _draw_wishes(Random(f"{seed} wishes"), setting, plain)
     troubles = draw_troubles(Random(f"{seed} faults"), setting.hands, weights, BAD_SECONDS, calm=setting.calm)
-    items: list[Item] = sorted([*wishes, *troubles], key=_at)
+    orders = _draw_orders(Random(f"{seed} orders"), setting)
+    items: list[Item] = sorted([*wishes, *orders, *troubles], key=_at)
     return Plan(seed, setting, items)
 
 
@@ -266,6 +281,20 @@ def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
     return wishes
 
 
+def _draw_orders(random: Random, setting: Setting) -> list[Item]:
+    """Draws what the owner does, in one of four runs."""
+    orders: list[Item] = []
+    if random.random() < 0.75:
+        return orders
+    at = 0.0
+    while (at := at + random.expovariate(1 / 10)) < BAD_SECONDS:
+        if random.random() < 0.3:
+            orders.append(Order(at, "drain", random.choice(setting.hands)))
+        else:
+            orders += [Order(at, "pause"), Order(at + random.expovariate(1 / 5), "resume")]
+    return orders
+
+
 def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:
     return Want(
         at=at,
@@ -273,6 +302,7 @@ def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:
         job=job,
         namespace=random.choice(["_", "_", "a", "b"]),
         forced=random.random() < 0.1,
+        any=random.random() < 0.3,
         priority=random.choice([0, 0, 0, 5]),
         queue_limit=random.choice([3000, 30_000]) if random.random() < 0.1 else 0,
         hooked=random.random() < 0.3,

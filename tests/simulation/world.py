@@ -11,8 +11,10 @@ from random import Random
 from typing import Any
 
 from asman_server.core import QueueCore, QueuePolicy
+from asman_server.core import events as ev
 from asman_server.core.worker import Presence
 from asman_server.dialect import session as dialect_session
+from asman_server.reply_to import ReplyTo
 from asman_server.sessions import session as native_session
 from asman_shared import limits
 from asman_shared.definition import Definition
@@ -26,8 +28,8 @@ from tests.simulation.faults import FAULTS, Trouble
 from tests.simulation.host import Host
 from tests.simulation.judge import LOOK_TWICE, Judge
 from tests.simulation.loop import run_virtual
-from tests.simulation.plan import Item, Plan, Remove, Stop, Want, Wished, draw_plan
-from tests.support.invariants import check_capacity, check_core, check_no_idle_hands
+from tests.simulation.plan import Item, Order, Plan, Remove, Stop, Want, Wished, draw_plan
+from tests.support.invariants import check_capacity, check_core, check_no_idle_hands, check_orders
 
 HEALED_SECONDS = 900.0
 ALWAYS_CHECKED = 30
@@ -63,6 +65,7 @@ class World:
         self.database.on_row = self.judge.committed
         self.database.on_forget = self.judge.forgotten
         self.database.on_lines = self.judge.lines_stored
+        self.database.on_trim = self.judge.trimmed
         self.database.on_unstored = lambda job: self.deletes.add(job)
         self.host = Host(plan.stream, self.database, policy, setting.delay, self.judge.call)
         self.host.on_broken = self._hub_failed
@@ -149,6 +152,8 @@ class World:
             self._check()
             if not self.healed and loop.time() >= self.plan.bad_seconds:
                 self._heal()
+            if self.healed:
+                self._order(Order(0.0, "resume"))
             if self.healed and (loop.time() >= self.plan.bad_seconds + HEALED_SECONDS or not self._restless()):
                 self.judge.final()
                 assert not self._followed_for_ever(), "somebody follows the log of a finished job for ever"
@@ -166,6 +171,9 @@ class World:
                 worker = shell.core.workers.get(incarnation)
                 assert worker is not None, "a connected worker is not known"
                 assert worker.presence is not Presence.AWAY, "a connected worker is thought to be away"
+            stored = self.database.queues.get(shell.name)
+            if stored is not None and stored.paused and not shell.committer.holds(shell.name):
+                assert shell.core.paused, "a pause that is durable was forgotten"
 
     def _restless(self) -> bool:
         time = asyncio.get_running_loop().time()
@@ -213,6 +221,9 @@ class World:
             if fault.end is not None:
                 asyncio.get_running_loop().call_later(item.seconds, self._undo, item)
             return
+        if isinstance(item, Order):
+            self._order(item)
+            return
         client = next((client for client in self.clients if client.name == item.client), None)
         if client is None:
             return
@@ -225,6 +236,14 @@ class World:
         elif isinstance(item, Remove):
             self.deletes.add(job)
             client.delete(job)
+
+    def _order(self, item: Order) -> None:
+        """Carries out what the owner wants, if a hub is there."""
+        for shell in self.host.registry.queues.values() if self.host.registry is not None else ():
+            if item.what == "drain":
+                shell.apply(ev.DismissRequested(item.worker, reply_to=_NOBODY))
+            else:
+                shell.configure(None, _NOBODY, item.what == "pause")
 
     def _undo(self, trouble: Trouble) -> None:
         end = FAULTS[trouble.fault].end
@@ -249,7 +268,7 @@ class World:
             ref=0,
             definition=made,
             namespace=item.namespace,
-            reuse="never" if item.forced else "cached",
+            reuse="never" if item.forced else "any" if item.any else "success",
             priority=item.priority,
         )
         if item.job.kind == "stuck":
@@ -264,6 +283,9 @@ class World:
         client.want(job, wish)
 
 
+_NOBODY = ReplyTo(0, lambda _: None)
+
+
 def watch_cores(world: World, most_events: float = float("inf")) -> Any:
     """Checks the invariants of cores after every event; returns the function that undoes this."""
 
@@ -276,6 +298,7 @@ def watch_cores(world: World, most_events: float = float("inf")) -> Any:
                 check_core(core)
             check_capacity(core)
             check_no_idle_hands(core)
+            check_orders(core)
         except Exception as error:
             # A session would answer this like any bug and continue; here it ends the run.
             world.host.broken = world.host.broken or error

@@ -49,6 +49,8 @@ def check_core(core: QueueCore) -> None:
         assert holders, "a job that nobody holds is still there"
         if state is finished:
             continue
+        unasked = job.previous is not None and job.previous.ok and not job.forced
+        assert not unasked, "a job with a success runs, and nobody forced it"
         if state is running:
             assert job.id in live, "a running job without exactly one live lease"
         if holders != _DEFAULT and not state.over:
@@ -78,7 +80,7 @@ def check_no_idle_hands(core: QueueCore) -> None:
             assert not worker.chooses, "room is kept on a worker that chooses its jobs"
             assert shape in core.ready.lines, "room is kept for jobs of which none waits"
             assert not worker.lacks(shape), "room is kept on a worker that can never run the job"
-        if worker.presence is not Presence.READY or worker.chooses:
+        if worker.presence is not Presence.READY or worker.chooses or core.paused:
             continue
         for shape, line in core.ready.lines.items():
             if not worker.fits(shape):
@@ -87,3 +89,14 @@ def check_no_idle_hands(core: QueueCore) -> None:
             heads = [core.ready.lines[other].head(turns) for other in kept if other != shape]
             urgent = any(other is not None and head is not None and other[0][0] <= head[0][0] for other in heads)
             assert urgent, f"{worker.info.name} is idle while a job waits"
+
+
+def check_orders(core: QueueCore) -> None:
+    """A paused queue has given no job since then, and neither has a drained worker got one."""
+    for worker in core.workers.values():
+        for lease in worker.leases.values():
+            job = core.jobs.get(lease.job)
+            if not lease.live or job is None:
+                continue
+            assert not core.paused or job.started <= core.paused, "a paused queue gave a job to a worker"
+            assert not worker.leaving or job.started <= worker.leaving, "a drained worker got a job"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asman_shared.address import Address
+from asman_shared.link.dial import Dismissed
 from asman_shared.messages import Register, Registered
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.version import __version__
@@ -108,7 +109,11 @@ class QueueWorker:
         try:
             await asyncio.wait((connecting, working, draining), return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
-                await connecting
+                try:
+                    await connecting
+                except Dismissed as error:
+                    log.info("%s: %s", self.label, error.message)
+                    return 0
             if working.done():
                 await working
             return await self._drain(stop, connecting)

@@ -57,6 +57,7 @@ TREE: Final[dict[str, Command | Noun]] = {
             "outputs": Command("job", "outputs", "List, save or print the outputs of a finished job."),
             "cancel": Command("job_end", "cancel", "Cancel jobs; one keeps running if somebody else submitted it too."),
             "delete": Command("job_end", "delete", "Stop jobs that are running, and delete them and their results."),
+            "keep": Command("job_keep", "keep", "Keep jobs and their results beyond their retention."),
             "retry": Command("job_retry", "retry", "Run jobs again that did not succeed."),
             "url": Command("job_url", "url", "Print a URL that contains the whole job."),
             "copy": Command("job_copy", "copy", "Copy a job with its files to another queue."),
@@ -72,6 +73,10 @@ TREE: Final[dict[str, Command | Noun]] = {
             "keys": Command("queue", "keys", "Print URLs that grant less than the queue's own."),
             "watch": Command("queue_watch", "watch", "Show a queue live, until Ctrl-C."),
             "retention": Command("queue", "retention", "Show or set how long finished jobs are kept."),
+            "pause": Command("queue_owner", "pause", "Give no jobs to workers until it is resumed."),
+            "resume": Command("queue_owner", "resume", "Give jobs to workers again."),
+            "purge": Command("queue_owner", "purge", "Remove finished or waiting jobs, with their results."),
+            "drain": Command("queue_owner", "drain", "Drain a worker: no new jobs, and it ends when it has none."),
         },
     ),
     "blob": Noun(

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from asman_shared.client_messages import Explanation
 from asman_shared.definition import DataRef, Definition
-from asman_shared.log_records import Gap, Stream
-from asman_shared.messages import Counts, JobState, WorkerState
+from asman_shared.log_messages import Gap, Stream
+from asman_shared.messages import Counts, JobState, Run, Verdict, WorkerState
 from asman_shared.states import Phase
 
 
@@ -30,6 +30,8 @@ class JobValue(JobState, omit_defaults=True):
     answer: Literal["", "queued", "joined", "cached"] = ""
     able: int = 0
     why: str = ""
+    earlier: Verdict | None = None
+    runs: list[Run] = []
     definition: Definition | None = None
     outputs: dict[str, OutputValue] = {}
     skipped: dict[str, str] = {}
@@ -117,6 +119,18 @@ class QueueKeys(Struct):
     submit: str
     work: str
     submit_read: str
+
+
+class Pause(Struct):
+    """The time since which a queue is paused, in epoch milliseconds; 0 when it is not."""
+
+    paused: int
+
+
+class Removed(Struct):
+    """The number of jobs that were removed."""
+
+    removed: int
 
 
 class Retention(Struct):
@@ -271,6 +285,11 @@ SHAPES: Final[dict[str, Any]] = {
     "queue status": Status,
     "queue keys": QueueKeys,
     "queue retention": Retention,
+    "queue pause": Pause,
+    "queue resume": Pause,
+    "queue purge": Removed,
+    "queue drain": list[WorkerState],
+    "job keep": JobValue | list[JobValue],
     "queue watch": Change,
     "blob put": Stored,
     "blob get": Saved,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from asman.address import Address
 from asman.bulk import WINDOW, Item, from_thread
@@ -19,7 +19,7 @@ from asman.definitions import SubmitFields as SubmitFields
 from asman.inputs import Data
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .jobs import Job
@@ -69,7 +69,7 @@ class Queue(MirroredQueue):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: AnyReuse = "success",
         timeout: Duration | None = None,
         queue_timeout: Duration | None = None,
         phase_timeouts: Mapping[Phase | str, Duration] | None = None,
@@ -88,7 +88,8 @@ class Queue(MirroredQueue):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
@@ -303,21 +304,6 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.validate(definition, timeout=timeout, **fields))
 
-    def configure(self, *, retention: Duration | None = None, timeout: Duration | None = None) -> m.Configured:
-        """Sets how long the queue keeps its finished jobs, or returns the present setting.
-
-        Args:
-            retention: In seconds, or as text (``30d``); 0 to use the hub's setting; None to change nothing.
-            timeout: In seconds.
-
-        Returns:
-            The present setting: ``retention`` in milliseconds, and whether it is the queue's ``own``.
-
-        Raises:
-            BadRequest: The time is too short, or longer than the hub allows.
-        """
-        return self._loop.run(self._inner.configure(retention=retention, timeout=timeout))
-
     def jobs(self, states: str | Iterable[str] = ()) -> Iterator[m.JobState]:
         """Yields the queue's jobs, newest first.
 
@@ -348,3 +334,56 @@ class Queue(MirroredQueue):
             recent: Number of the newest jobs to start with; None for all jobs, which may be a million.
         """
         return self._loop.each(self._inner.changes(recent))
+
+    def configure(
+        self, *, retention: Duration | None = None, paused: bool | None = None, timeout: Duration | None = None
+    ) -> m.Configured:
+        """Sets how long the queue keeps its finished jobs, or pauses and resumes it; or returns the present settings.
+
+        Args:
+            retention: In seconds, or as text (``30d``); 0 to use the hub's setting; None to change nothing.
+            paused: True to give no jobs to workers from now on, False to give some again; None to change nothing. A
+                paused queue takes submissions, and what runs goes on.
+            timeout: In seconds.
+
+        Returns:
+            The present settings: ``retention`` in milliseconds, whether it is the queue's ``own``, and ``paused``, the
+            time since which it is paused in epoch milliseconds, or 0.
+
+        Raises:
+            BadRequest: The time is too short, or longer than the hub allows.
+        """
+        return self._loop.run(self._inner.configure(retention=retention, paused=paused, timeout=timeout))
+
+    def purge(
+        self,
+        states: str | Iterable[str] = "Finished",
+        *,
+        older_than: Duration | None = None,
+        timeout: Duration | None = None,
+    ) -> int:
+        """Removes jobs with their results and logs; returns how many. Jobs that run, or that are kept, stay.
+
+        Args:
+            states: ``Queued``, ``Finished``, or reasons for which finished jobs ended (``Failed``); one or several.
+            older_than: Only jobs that were queued or finished that long ago, in seconds or as text (``7d``).
+            timeout: In seconds.
+
+        Raises:
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        return self._loop.run(self._inner.purge(states, older_than=older_than, timeout=timeout))
+
+    def drain(self, worker: str, *, undo: bool = False, timeout: Duration | None = None) -> list[m.WorkerState]:
+        """Drains a worker: it gets no more jobs, and leaves when it has none; returns the workers that are meant.
+
+        Args:
+            worker: Its id or its name, as `workers` returns them.
+            undo: Let it take jobs again, if it is still here.
+            timeout: In seconds.
+
+        Raises:
+            NotFound: The queue has no such worker.
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        return self._loop.run(self._inner.drain(worker, undo=undo, timeout=timeout))

@@ -36,6 +36,8 @@ REQUESTS: Final[dict[str, Needs | None]] = {
     "workers": READ,
     "settings": READ,
     "configure": OWN,
+    "purge": OWN,
+    "drain_worker": OWN,
     "queue_metrics": READ,
     "webhook_key": SUBMIT,
     # a job
@@ -44,10 +46,12 @@ REQUESTS: Final[dict[str, Needs | None]] = {
     "wait": READ,
     "log": READ,
     "summary": READ,
+    "runs": READ,
     "events": READ,
     "output": READ,
     "cancel": SUBMIT,
     "explain": READ,
+    "keep": OWN,
     # the dialect
     "dialect_queue": READ,
     "dialect_queue_submit": SUBMIT,
@@ -154,10 +158,14 @@ CLIENT_MESSAGES: Final[dict[str, Needs]] = {
     "follow": READ,
     "unfollow": ANY,
     "read_log": READ,
+    "list_runs": READ,
     "summarise": READ,
     "explain": READ,
     "validate": SUBMIT,
     "configure": READ,
+    "keep": OWN,
+    "dismiss": OWN,
+    "purge": OWN,
     "put_blobs": SUBMIT,
     "get_blobs": READ,
     "ping": ANY,
@@ -225,6 +233,7 @@ MCP_TOOLS: Final[dict[str, Needs]] = {
 PARTS: Final[dict[str, Needs]] = {
     "hello.follow=queue": READ,
     "configure.retention": OWN,
+    "configure.paused": OWN,
     "callbacks.whole_queue": OWN,
 }
 """Members of messages and bodies that need more than the rest, at every door that has them."""

@@ -12,6 +12,8 @@ from .worker import Lease, Worker
 
 def offer(state: QueueState, job: Job, now: int) -> None:
     """Looks for a worker for the line that a job has joined; the head of the line is assigned."""
+    if state.paused:
+        return
     line = state.ready.lines.get(job.shape)
     worker = state.fleet.choose(line) if line is not None else None
     if line is None or worker is None:
@@ -45,7 +47,7 @@ def _offer_returned(state: QueueState, now: int) -> None:
 
 def fill(state: QueueState, worker: Worker, now: int) -> None:
     """Assigns jobs to a worker until it is full or nothing fits."""
-    if not state.fleet.open(worker):
+    if not state.fleet.open(worker) or state.paused:
         return
     while state.ready.waiting:
         job = state.fleet.next_for(worker, now)

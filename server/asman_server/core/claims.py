@@ -8,8 +8,14 @@ from .job import Job
 from .worker import Presence, Worker
 
 
-def refusal(worker: Worker, job: Job | None) -> str:
-    """Returns the reason to refuse a claim; empty when the worker gets the job or has it already."""
+def refusal(worker: Worker, job: Job | None, *, paused: bool = False) -> str:
+    """Returns the reason to refuse a claim; empty when the worker gets the job or has it already.
+
+    Args:
+        worker: The worker.
+        job: The job, if the queue has it.
+        paused: Whether the queue gives no jobs.
+    """
     if not worker.chooses:
         return "this hub assigns this worker its jobs; it can't claim them"
     if job is None:
@@ -18,6 +24,8 @@ def refusal(worker: Worker, job: Job | None) -> str:
         return "" if job.worker == worker.incarnation else "another worker has it"
     if job.state is not State.QUEUED:
         return "it is finished"
+    if paused:
+        return "the queue is paused"
     if worker.presence is not Presence.READY:
         return "this worker accepts no more jobs"
     lack = worker.lacks(job.shape)

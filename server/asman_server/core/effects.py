@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mypy_extensions import mypyc_attr
 
-from asman_shared.messages import Held, Kept, Outcome
+from asman_shared.messages import Held, Kept, Outcome, Verdict
 from asman_shared.states import Reason
 
 from .callbacks import Call
@@ -76,13 +76,14 @@ class StoreResult(Effect):
 
 
 @mypyc_attr(acyclic=True)
-class ClearRun(Effect):
-    """Delete the log of the job's earlier run."""
+class BeginRun(Effect):
+    """Begin the log of the job's next run, and delete the lines before ``kept``, which are of runs long ago."""
 
-    __slots__ = ("job",)
+    __slots__ = ("job", "kept")
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, kept: int) -> None:
         self.job = job
+        self.kept = kept
 
 
 @mypyc_attr(acyclic=True)
@@ -132,18 +133,28 @@ class Resumed(Effect):
 
 @mypyc_attr(acyclic=True)
 class SubmitAnswer(Effect):
-    """After the commit, answer a `Submitted`."""
+    """After the commit, answer a `Submitted`.
 
-    __slots__ = ("able", "answer", "job", "reply_to", "why")
+    ``earlier`` is the end of the job's last run, when a new one begins.
+    """
+
+    __slots__ = ("able", "answer", "earlier", "job", "reply_to", "why")
 
     def __init__(
-        self, reply_to: Any, answer: Literal["queued", "joined", "cached"], job: Job, able: int, why: str
+        self,
+        reply_to: Any,
+        answer: Literal["queued", "joined", "cached"],
+        job: Job,
+        able: int,
+        why: str,
+        earlier: Verdict | None = None,
     ) -> None:
         self.reply_to = reply_to
         self.answer = answer
         self.job = job
         self.able = able
         self.why = why
+        self.earlier = earlier
 
 
 @mypyc_attr(acyclic=True)
@@ -171,17 +182,61 @@ class DeleteAnswer(Effect):
 
 @mypyc_attr(acyclic=True)
 class SaveSettings(Effect):
-    """Make the queue's retention and the due time of each finished job durable, then answer a `Configured`.
+    """Make the queue's settings and the due time of each finished job durable, then answer a `Configured`.
 
-    ``own`` is 0 when the queue follows the hub.
+    ``own`` is 0 when the queue follows the hub, and ``paused`` the time since which it is paused, or 0.
     """
 
-    __slots__ = ("own", "reply_to", "retention")
+    __slots__ = ("own", "paused", "reply_to", "retention")
 
-    def __init__(self, reply_to: Any, own: int, retention: int) -> None:
+    def __init__(self, reply_to: Any, own: int, retention: int, paused: int) -> None:
         self.reply_to = reply_to
         self.own = own
         self.retention = retention
+        self.paused = paused
+
+
+@mypyc_attr(acyclic=True)
+class KeepAnswer(Effect):
+    """After the commit, answer a `KeepRequested`."""
+
+    __slots__ = ("job", "reply_to")
+
+    def __init__(self, reply_to: Any, job: Job) -> None:
+        self.reply_to = reply_to
+        self.job = job
+
+
+@mypyc_attr(acyclic=True)
+class DismissAnswer(Effect):
+    """Answer a `DismissRequested` with the workers that it was about."""
+
+    __slots__ = ("reply_to", "workers")
+
+    def __init__(self, reply_to: Any, workers: list[Worker]) -> None:
+        self.reply_to = reply_to
+        self.workers = workers
+
+
+@mypyc_attr(acyclic=True)
+class Dismiss(Effect):
+    """After the commit, end the connection of a drained worker that has nothing left."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+
+@mypyc_attr(acyclic=True)
+class PurgeAnswer(Effect):
+    """After the commit, answer a `PurgeRequested` with the number of removed jobs."""
+
+    __slots__ = ("count", "reply_to")
+
+    def __init__(self, reply_to: Any, count: int) -> None:
+        self.reply_to = reply_to
+        self.count = count
 
 
 @mypyc_attr(acyclic=True)

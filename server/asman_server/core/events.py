@@ -6,13 +6,13 @@ They are plain classes for the same reason as the `effects`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
 from asman_shared.messages import Outcome, Register, Summary
-from asman_shared.states import Phase
+from asman_shared.states import Phase, Reason, Reuse, State
 
 from .callbacks import Calls
 from .job import Job
@@ -52,7 +52,7 @@ class Submitted(Event):
         reply_to: Any = None,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: Reuse = "success",
         run_limit: int = 0,
         queue_limit: int = 0,
         phase_limits: dict[Phase, int] | None = None,
@@ -65,7 +65,7 @@ class Submitted(Event):
         self.reply_to = reply_to
         self.namespace = namespace
         self.priority = priority
-        self.reuse: Literal["cached", "never"] = reuse
+        self.reuse: Reuse = reuse
         self.run_limit = run_limit
         self.queue_limit = queue_limit
         self.phase_limits = phase_limits
@@ -263,10 +263,72 @@ class Due(Event):
 
 @mypyc_attr(acyclic=True)
 class Configured(Event):
-    """A client sets the retention of finished jobs, in milliseconds; 0 follows the hub."""
+    """A client sets the retention of finished jobs, in milliseconds (0 follows the hub), or pauses the queue.
 
-    __slots__ = ("reply_to", "retention")
+    What is None stays as it is.
+    """
 
-    def __init__(self, retention: int, reply_to: Any = None) -> None:
+    __slots__ = ("paused", "reply_to", "retention")
+
+    def __init__(self, retention: int | None, reply_to: Any = None, paused: bool | None = None) -> None:
         self.retention = retention
+        self.reply_to = reply_to
+        self.paused = paused
+
+
+@mypyc_attr(acyclic=True)
+class KeepRequested(Event):
+    """A client keeps a job beyond its retention, or no longer."""
+
+    __slots__ = ("job", "keep", "reply_to")
+
+    def __init__(self, job: str, keep: bool = True, reply_to: Any = None) -> None:
+        self.job = job
+        self.keep = keep
+        self.reply_to = reply_to
+
+
+@mypyc_attr(acyclic=True)
+class DismissRequested(Event):
+    """A client drains workers by their id or name: they get no more jobs, and leave when they have none.
+
+    ``undo`` lets those that are still here take jobs again.
+    """
+
+    __slots__ = ("reply_to", "undo", "worker")
+
+    def __init__(self, worker: str, undo: bool = False, reply_to: Any = None) -> None:
+        self.worker = worker
+        self.undo = undo
+        self.reply_to = reply_to
+
+
+@mypyc_attr(acyclic=True)
+class PurgeRequested(Event):
+    """A client removes those of some jobs that are as it says. Jobs that run, or that are kept, stay.
+
+    Attributes:
+        jobs: Their ids.
+        stored: Those of them that are only in the store, as read from it.
+        states: ``Queued``, ``Finished`` or both.
+        reasons: The reasons for which a finished one must have ended; empty for any.
+        before: The latest time at which they were queued or finished, in epoch milliseconds.
+    """
+
+    __slots__ = ("before", "jobs", "reasons", "reply_to", "states", "stored")
+
+    def __init__(
+        self,
+        jobs: list[str],
+        stored: Sequence[Job],
+        states: Sequence[State],
+        reasons: Sequence[Reason],
+        before: int,
+        reply_to: Any = None,
+    ) -> None:
+        self.jobs = jobs
+        self.stored = list(stored)
+        self.states = list(states)
+        self.reasons = list(reasons)
+        self.before = before
         self.reply_to = reply_to

@@ -15,6 +15,7 @@ from .able import chief
 from .job import Job
 from .queue import QueueCore
 from .ready import Ready, waits
+from .submissions import PAUSED
 from .worker import Presence, Worker
 
 COUNTED: Final = 1000
@@ -87,6 +88,8 @@ def position(ready: Ready, job: Job) -> tuple[int, bool]:
 
 
 def _waiting(core: QueueCore, job: Job, ready: list[Worker], made: Explanation, why: str) -> tuple[Need, str]:
+    if core.paused:
+        return "pause", f"{PAUSED}; {_ahead(made)}"
     if not made.able:
         closed = (worker for worker in core.workers.values() if worker.presence is Presence.DRAINING)
         if any(not worker.lacks(job.shape) for worker in closed):

@@ -46,6 +46,9 @@ class QueueCore:
             ev.Tick: self._tick,
             ev.Due: self._due,
             ev.Configured: self._configured,
+            ev.KeepRequested: self._keep_requested,
+            ev.DismissRequested: self._dismiss_requested,
+            ev.PurgeRequested: self._purge_requested,
         }
 
     def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
@@ -100,6 +103,11 @@ class QueueCore:
         return self.state.retention
 
     @property
+    def paused(self) -> int:
+        """Time since which the queue gives no jobs to workers, in epoch milliseconds; 0 when it does."""
+        return self.state.paused
+
+    @property
     def running(self) -> int:
         """Number of Running jobs."""
         return self.state.running
@@ -143,7 +151,9 @@ class QueueCore:
 
     # --------------------------------------------------------------------------------------------------- restart
 
-    def restore(self, jobs: list[Job], now: int, *, finished: int, number: int, retention: int = 0) -> None:
+    def restore(
+        self, jobs: list[Job], now: int, *, finished: int, number: int, retention: int = 0, paused: int = 0
+    ) -> None:
         """Takes over the unfinished jobs of the store when the hub starts.
 
         Running jobs stay with their workers, which have the grace from now on to come back. Effects come with the next
@@ -155,9 +165,10 @@ class QueueCore:
             finished: Number of finished jobs in the store.
             number: The highest number in use.
             retention: The queue's own retention in milliseconds; 0 when it follows the hub.
+            paused: Time since which the queue is paused; 0 when it is not.
         """
         state = self.state
-        state.restored(finished=finished, number=number, retention=retention)
+        state.restored(finished=finished, number=number, retention=retention, paused=paused)
         replaced: list[tuple[Job, str]] = []
         for job in sorted(jobs, key=lambda j: j.number):
             state.jobs[job.id] = job
@@ -216,9 +227,43 @@ class QueueCore:
         self.state.out.append(fx.Refused(reply_to, "not_found", f"this queue has no job {job[:12]}…"))
 
     def _configured(self, event: ev.Configured, now: int) -> None:
-        self.state.retention = event.retention
-        kept = event.retention or self.state.policy.retention
-        self.state.out.append(fx.SaveSettings(event.reply_to, event.retention, kept))
+        state = self.state
+        if event.retention is not None:
+            state.retention = event.retention
+        if event.paused is not None and event.paused != (state.paused > 0):
+            state.paused = now if event.paused else 0
+            assignments.fill_open(state, now)
+        kept = state.retention or state.policy.retention
+        state.out.append(fx.SaveSettings(event.reply_to, state.retention, kept, state.paused))
+
+    def _keep_requested(self, event: ev.KeepRequested, now: int) -> None:
+        state = self.state
+        job = state.jobs.get(event.job)
+        if job is None:
+            self._refuse_unknown(event.reply_to, event.job)
+            return
+        if job.kept != event.keep:
+            job.kept = event.keep
+            state.changed(job)
+        state.out.append(fx.KeepAnswer(event.reply_to, job))
+
+    def _purge_requested(self, event: ev.PurgeRequested, now: int) -> None:
+        state = self.state
+        away = {job.id: job for job in event.stored}
+        count = 0
+        for job_id in event.jobs:
+            job = state.jobs.get(job_id) or away.get(job_id)
+            if job is None or job.kept or job.state not in event.states:
+                continue
+            if job.state is State.QUEUED:
+                meant = job.queued <= event.before
+            else:
+                ended = job.verdict is not None and (not event.reasons or job.verdict.reason in event.reasons)
+                meant = job.state is State.FINISHED and ended and job.finished <= event.before
+            if meant:
+                endings.remove(state, job, now)
+                count += 1
+        state.out.append(fx.PurgeAnswer(event.reply_to, count))
 
     # --------------------------------------------------------------------------------------------------- workers
 
@@ -231,7 +276,7 @@ class QueueCore:
             state.workers[info.incarnation] = worker
         else:
             worker.session = event.session
-            worker.presence = Presence.DRAINING if info.draining else Presence.READY
+            worker.presence = Presence.DRAINING if info.draining or worker.leaving else Presence.READY
             worker.away_since = 0
             worker.chooses = event.chooses
             worker.equip(info)
@@ -247,6 +292,7 @@ class QueueCore:
             why = "was started again and lost the job" if begun else "never received the job"
             endings.requeue(state, job, now, why, lost=begun)
         assignments.fill(state, worker, now)
+        self._dismiss_done(worker)
 
     def _worker_lost(self, event: ev.WorkerLost, now: int) -> None:
         state = self.state
@@ -271,7 +317,7 @@ class QueueCore:
         if worker is None:
             return
         job = state.jobs.get(event.job)
-        why = claims.refusal(worker, job)
+        why = claims.refusal(worker, job, paused=state.paused > 0)
         if why:
             state.out.append(fx.Refused(event.reply_to, "conflict", why))
         elif job is not None and job.state is State.QUEUED:
@@ -286,6 +332,31 @@ class QueueCore:
         state.fleet.able.forget()
         state.fleet.close(worker)
         state.worker_changed(worker)
+
+    def _dismiss_requested(self, event: ev.DismissRequested, now: int) -> None:
+        state = self.state
+        named = [each for each in state.workers.values() if event.worker in (each.incarnation[:8], each.info.name)]
+        if not named:
+            why = f"no worker of this queue has the id or name '{event.worker}'"
+            state.out.append(fx.Refused(event.reply_to, "not_found", why))
+            return
+        state.fleet.able.forget()
+        for worker in named:
+            worker.leaving = 0 if event.undo else now
+            if worker.presence is Presence.READY and worker.leaving:
+                worker.presence = Presence.DRAINING
+                state.fleet.close(worker)
+            elif worker.presence is Presence.DRAINING and event.undo and not worker.info.draining:
+                worker.presence = Presence.READY
+                assignments.fill(state, worker, now)
+            state.worker_changed(worker)
+        state.out.append(fx.DismissAnswer(event.reply_to, named))
+        for worker in named:
+            self._dismiss_done(worker)
+
+    def _dismiss_done(self, worker: Worker) -> None:
+        if worker.done:
+            self.state.out.append(fx.Dismiss(worker))
 
     # -------------------------------------------------------------------------------------------------- attempts
 
@@ -321,6 +392,7 @@ class QueueCore:
             endings.accept(state, job, event.outcome, now)
         state.out.append(fx.Acknowledge(worker, event.job, event.attempt, job is not None))
         assignments.fill(state, worker, now)
+        self._dismiss_done(worker)
 
     def _attempt_released(self, event: ev.AttemptReleased, now: int) -> None:
         state = self.state
@@ -334,6 +406,7 @@ class QueueCore:
             endings.requeue(state, job, now, "no longer runs the job" if event.lost else gave, lost=event.lost)
         assignments.fill(state, worker, now)
         state.worker_changed(worker)
+        self._dismiss_done(worker)
 
     # ------------------------------------------------------------------------------------------- store and time
 
@@ -372,6 +445,6 @@ class QueueCore:
         away = {job.id: job for job in event.stored}
         for job_id in event.jobs:
             job = state.jobs.get(job_id) or away.get(job_id)
-            if job is not None and job.state is State.FINISHED and state.due(job) <= now:
+            if job is not None and job.state is State.FINISHED and 0 < state.due(job) <= now:
                 endings.forget(state, job)
         endings.check_waits(state, now)

@@ -39,6 +39,7 @@ class QueueState:
         waits: The deadlines of jobs that may wait only so long.
         number: The highest place in the order of queueing that is in use.
         retention: Time in milliseconds that the queue keeps finished jobs; 0 when it follows the hub.
+        paused: Time since which the queue gives no jobs to workers, in epoch milliseconds; 0 when it does.
         running: Number of Running jobs.
         finished: Number of Finished jobs, those that are only in the store included.
         complete: Every job of the queue is in memory. When false, an unknown id may be a finished job in the store,
@@ -62,6 +63,7 @@ class QueueState:
         self.waits = Waits()
         self.number = 0
         self.retention = 0
+        self.paused = 0
         self.running = 0
         self.finished = 0
         self.complete = True
@@ -75,8 +77,9 @@ class QueueState:
 
     # ---------------------------------------------------------------------------------------------------- store
 
-    def restored(self, *, finished: int, number: int, retention: int) -> None:
-        """Takes over the totals of the store: finished jobs, the highest number in use, the queue's own retention."""
+    def restored(self, *, finished: int, number: int, retention: int, paused: int = 0) -> None:
+        """Takes over the totals of the store (finished jobs, the highest number in use) and the queue's settings."""
+        self.paused = paused
         self.number = number
         self.retention = retention
         self.finished = finished
@@ -145,7 +148,7 @@ class QueueState:
         A waiting job is given up then; a finished one is removed.
         """
         if job.state is State.FINISHED:
-            return job.finished + (self.retention or self.policy.retention)
+            return 0 if job.kept else job.finished + (self.retention or self.policy.retention)
         return job.wait_until if job.state is State.QUEUED else 0
 
     # --------------------------------------------------------------------------------------------------- effects

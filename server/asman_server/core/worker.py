@@ -75,6 +75,7 @@ class Worker:
         "incarnation",
         "info",
         "leases",
+        "leaving",
         "presence",
         "rev",
         "session",
@@ -91,6 +92,7 @@ class Worker:
         self.rev = 0
         self.away_since = 0
         self.drained = False
+        self.leaving = 0  # time at which its queue's owner has drained it, in epoch milliseconds; 0 if not
         self.presence = Presence.DRAINING if info.draining else Presence.READY
         self.leases: dict[tuple[str, int], Lease] = {}
         self.equip(info)
@@ -105,6 +107,11 @@ class Worker:
         self.free_gpus = info.gpus
         for lease in self.leases.values():
             self._use(lease.shape, 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether it was drained by the queue's owner and has nothing left."""
+        return self.leaving > 0 and not self.leases and self.presence is Presence.DRAINING
 
     def _use(self, shape: Shape, sign: int) -> None:
         self.free_cpus -= sign * shape.cpus

@@ -65,7 +65,6 @@ RESULT_LINES: Final = 1_000_000
 """Largest number of lines of a result's log that are compared with the streamed ones; further ones are dropped."""
 PONG_SECONDS: Final = 4.0
 """Interval between signs of life to a worker whose messages are not being read, in seconds; it waits for 10 seconds."""
-
 PROVE_SECONDS: Final = 1.0
 """Interval between two looks at claims about whose runs nothing is proved yet, in seconds."""
 AGAIN_SECONDS: Final = 1.0
@@ -442,6 +441,9 @@ class DialectWorker(DialectSession):
     def replaced(self) -> None:
         """Ends the connection, because a newer one of a worker with this id has taken over."""
         self.close_soon(CloseCode.REPLACED)
+
+    def dismissed(self) -> None:
+        """Ignores that the worker has nothing left: it would come back as another one, and take jobs."""
 
     # ---------------------------------------------------------------------------------------- calls of the queue view
 

@@ -53,6 +53,9 @@ class WorkerLink(Protocol):
     def replaced(self) -> None:
         """Ends the connection: a newer one of the same worker has taken over."""
 
+    def dismissed(self) -> None:
+        """Ends the connection: the worker was drained by the queue's owner, and has nothing left."""
+
 
 class Dispatcher:
     """Hands the attempts of one queue to its workers, with their definitions.

@@ -110,9 +110,11 @@ async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
             known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
             if known == str(kept):
                 return
+            # Jobs that are kept have no due time, and before the first start with a retention no job had one.
+            least = -1 if known is None else 0
             await connection.execute(
                 update(jobs)
-                .where(jobs.c.state == State.FINISHED.value, jobs.c.queue.not_in(own))
+                .where(jobs.c.state == State.FINISHED.value, jobs.c.queue.not_in(own), jobs.c.due > least)
                 .values(due=jobs.c.finished + kept)
             )
             if known is None:

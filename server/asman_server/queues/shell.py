@@ -38,6 +38,7 @@ from ..core import Job, QueueCore, QueuePolicy
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
+from ..core.submissions import would_begin
 from ..delivery.fanout import Fanout, Follower
 from ..limiting import Limiter, unlimited
 from ..meters import JobMeter
@@ -109,7 +110,7 @@ class QueueShell:
         self._kept = 0  # when a run last did
         self.committer = committer
         self._observer = observer
-        self._store = store
+        self.store = store
         self.clock = clock
         self._dispatcher = Dispatcher(self.core, store, self.links, lambda event: self.apply(event), name)
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
@@ -119,14 +120,19 @@ class QueueShell:
 
     async def load(self) -> None:
         """Loads the queue from the store."""
-        found = await self._store.unfinished(self.name)
+        found = await self.store.unfinished(self.name)
         for at in range(0, max(len(found.jobs), 1), RESTORED_AT_ONCE):
             part = found.jobs[at : at + RESTORED_AT_ONCE]
             self.core.restore(
-                part, self.clock(), finished=found.finished, number=found.number, retention=found.retention
+                part,
+                self.clock(),
+                finished=found.finished,
+                number=found.number,
+                retention=found.retention,
+                paused=found.paused,
             )
             await asyncio.sleep(0)
-        self.is_new = not (found.jobs or found.finished or found.retention)
+        self.is_new = not (found.jobs or found.finished or found.retention or found.paused)
         self.apply(ev.Tick())
 
     @property
@@ -139,7 +145,8 @@ class QueueShell:
         """Returns the queue's totals."""
         core = self.core
         connected = sum(link is not None for link in self.links.values())
-        return Counts(queued=core.ready.waiting, running=core.running, finished=core.finished, workers=connected)
+        waiting, paused = core.ready.waiting, core.paused > 0
+        return Counts(waiting, core.running, core.finished, connected, paused)
 
     # -------------------------------------------------------------------------------------------------- events
 
@@ -214,7 +221,7 @@ class QueueShell:
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
         job_id = submission.job_id
-        if (full := self.committer.full()) and self._begins(submission):
+        if (full := self.committer.full()) and would_begin(self.core.jobs.get(job_id), submission.reuse):
             raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")
         self.recall.submitted(job_id)
         definition = submission.effective()
@@ -242,18 +249,10 @@ class QueueShell:
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
 
-    def _begins(self, submission: Submission) -> bool:
-        """Returns whether a submission would begin a new run, instead of joining one or getting a stored result."""
-        job = self.core.jobs.get(submission.job_id)
-        if job is None:
-            return True
-        if job.state is not State.FINISHED:
-            return False
-        verdicts = [found for found in (job.verdict, job.previous) if found is not None]
-        return submission.request.reuse != "cached" or not any(found.reason.cacheable for found in verdicts)
+    def configure(self, retention: int | None, reply_to: ReplyTo, paused: bool | None = None) -> None:
+        """Sets the queue's retention of finished jobs, in milliseconds, or pauses it; None leaves it as it is.
 
-    def configure(self, retention: int, reply_to: ReplyTo) -> None:
-        """Sets the queue's retention of finished jobs, in milliseconds; the answer comes when it is durable.
+        The answer comes when it is durable.
 
         Raises:
             BadRequest: The retention is too short, or longer than the hub's operator allows.
@@ -264,12 +263,12 @@ class QueueShell:
                 f"a queue of this hub keeps its jobs for {format_duration(least)} to {format_duration(most)}",
                 field="retention",
             )
-        self.apply(ev.Configured(retention, reply_to))
+        self.apply(ev.Configured(retention, reply_to, paused))
 
     def configured(self, ref: int) -> Configured:
-        """Returns the queue's retention of finished jobs."""
+        """Returns the queue's settings."""
         own = self.core.retention
-        return Configured(ref=ref, retention=own or self.core.policy.retention, own=bool(own))
+        return Configured(ref, own or self.core.policy.retention, bool(own), self.core.paused)
 
     def join(self, link: WorkerLink, info: Register, *, chooses: bool = False) -> None:
         """Registers a worker, on a new connection or again on its own; ``chooses``: it picks its jobs itself."""
@@ -331,12 +330,12 @@ class QueueShell:
 
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
-        answer, able, why = effect.answer, effect.able, effect.why
+        answer, able, why, earlier = effect.answer, effect.able, effect.why, effect.earlier
         # A cached verdict is copied now: the job may be run again before the answer leaves.
         cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
-            reply_to.say(Accepted(ref=reply_to.ref, answer=answer, job=cached or state, able=able, why=why))
+            reply_to.say(Accepted(reply_to.ref, answer, cached or state, able, why, earlier))
 
         self.committer.answer(self.name, effect.job, say, lambda error: reply_to.refuse(error))
 
@@ -430,7 +429,7 @@ class QueueShell:
 
     async def result(self, job_id: str) -> Result | None:
         """Returns the stored result of a job."""
-        return await self._store.result(self.name, job_id)
+        return await self.store.result(self.name, job_id)
 
     async def definition(self, job_id: str) -> Definition | None:
         """Returns the definition of a job."""
@@ -439,7 +438,7 @@ class QueueShell:
 
     async def page(self, states: list[State], before: int | None, limit: int) -> tuple[list[JobState], int | None]:
         """Returns a page of jobs, newest first, and the ``before`` of the next page."""
-        found = await self._store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
+        found = await self.store.page(self.name, states, before, min(limit, limits.LIST_PAGE))
         return [state_of(job) for job in found], found[-1].number if len(found) == limit else None
 
     def stop_timers(self) -> None:
@@ -468,7 +467,7 @@ _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.Abort: worker_effects.abort,
     fx.Changed: QueueShell._do_changed,
     fx.StoreResult: stored_effects.result,
-    fx.ClearRun: stored_effects.clear,
+    fx.BeginRun: stored_effects.begin,
     fx.Forget: QueueShell._do_forget,
     fx.Acknowledge: QueueShell._do_acknowledge,
     fx.WorkerChanged: worker_effects.changed,
@@ -477,6 +476,10 @@ _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.CancelAnswer: QueueShell._do_cancel_answer,
     fx.DeleteAnswer: stored_effects.deleted,
     fx.SaveSettings: stored_effects.settings,
+    fx.KeepAnswer: stored_effects.keeping,
+    fx.PurgeAnswer: stored_effects.purged,
+    fx.DismissAnswer: worker_effects.dismissing,
+    fx.Dismiss: worker_effects.dismiss,
     fx.CallWebhook: stored_effects.webhook,
     fx.Refused: QueueShell._do_refused,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asman_shared.messages import Configured, Deleted, Outcome
+from asman_shared.messages import Configured, Deleted, Keeping, Outcome, Purged
 
 from ..core import effects as fx
 from ..reply_to import ReplyTo
@@ -24,10 +24,11 @@ def result(shell: QueueShell, effect: fx.StoreResult) -> None:
         shell.committer.result(shell.name, effect.job.id, found)
 
 
-def clear(shell: QueueShell, effect: fx.ClearRun) -> None:
-    """Removes the log of a job's earlier run."""
-    shell.logs.clear(effect.job)
-    shell.committer.clear_log(shell.name, effect.job)
+def begin(shell: QueueShell, effect: fx.BeginRun) -> None:
+    """Begins the log of a job's next run, and removes those of runs long ago."""
+    shell.logs.begin(effect.job)
+    if effect.kept:
+        shell.committer.trim_log(shell.name, effect.job, effect.kept)
 
 
 def deleted(shell: QueueShell, effect: fx.DeleteAnswer) -> None:
@@ -42,8 +43,25 @@ def settings(shell: QueueShell, effect: fx.SaveSettings) -> None:
     reply_to: ReplyTo = effect.reply_to
     if shell.on_kept is not None:
         shell.on_kept(shell.name)
-    shell.committer.configure(QueueRow(shell.name, effect.own, shell.clock(), effect.retention))
-    answer = Configured(ref=reply_to.ref, retention=effect.retention, own=bool(effect.own))
+    shell.committer.configure(QueueRow(shell.name, effect.own, shell.clock(), effect.retention, effect.paused))
+    answer = Configured(reply_to.ref, effect.retention, bool(effect.own), effect.paused)
+
+    def say() -> None:
+        reply_to.say(answer)
+        shell.fanout.totals()
+
+    shell.committer.afterwards(shell.name, say, lambda error: reply_to.refuse(error))
+
+
+def keeping(shell: QueueShell, effect: fx.KeepAnswer) -> None:
+    """Answers whether a job is kept, once that is durable."""
+    shell.tell(effect.job, effect.reply_to, lambda state: Keeping(effect.reply_to.ref, state))
+
+
+def purged(shell: QueueShell, effect: fx.PurgeAnswer) -> None:
+    """Answers how many jobs were removed, once that is durable."""
+    reply_to: ReplyTo = effect.reply_to
+    answer = Purged(reply_to.ref, effect.count)
     shell.committer.afterwards(shell.name, lambda: reply_to.say(answer), lambda error: reply_to.refuse(error))
 
 

@@ -6,22 +6,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asman_shared.errors import NotFound
-from asman_shared.messages import Cancelled, Deleted
+from asman_shared.messages import Cancelled, Deleted, Keeping
 from asman_shared.states import State
 
 from ..access import Right
 from ..access.shown import shown
 from ..core import events as ev
-from ..queues.inquiry import explain_job
+from ..queues.inquiry import explain_job, runs_of_job
 from .base import as_json, hub_of, ref_response, unfinished
 from .guard import access_of
 from .queues import wait_for
-from .requests import WAIT_DEFAULT, ask, duration, existing, job_of, label
+from .requests import WAIT_DEFAULT, ask, duration, existing, job_of, label, number
 from .types import (
     CancelAnswer,
     DeleteAnswer,
     ExplainAnswer,
     JobAnswer,
+    KeepAnswer,
+    RunsAnswer,
     WaitAnswer,
 )
 
@@ -50,6 +52,16 @@ async def wait(request: Request) -> Response:
         state = await wait_for(request, shell, job_of(request), longest)
         result = await shell.result(state.id) if state.state is State.FINISHED else None
     return as_json(WaitAnswer(state, state.verdict, result), 200 if state.state.over else 202)
+
+
+async def runs(request: Request) -> Response:
+    """Returns the runs of the job that are remembered: how, when and where each ended. ``log?run=`` has their logs.
+
+    A job remembers its last 20 runs besides the present one, and of their logs the newest, up to the size that the log
+    of one run may have.
+    """
+    async with existing(request, Right.READ) as shell:
+        return as_json(RunsAnswer(await runs_of_job(shell, job_of(request))))
 
 
 async def output(request: Request) -> Response:
@@ -82,6 +94,15 @@ async def delete(request: Request) -> Response:
         job = await shell.job(job_of(request))
         answer = await ask(lambda reply_to: shell.apply(ev.DeleteRequested(job.id, reply_to)), Deleted)
     return as_json(DeleteAnswer(answer.job))
+
+
+async def keep(request: Request) -> Response:
+    """Keeps the job with its result and log beyond the queue's retention; with ``undo=1`` no longer."""
+    undo = bool(number(request, "undo", 0, most=1))
+    async with existing(request, Right.OWN) as shell:
+        job = await shell.job(job_of(request))
+        answer = await ask(lambda reply_to: shell.apply(ev.KeepRequested(job.id, not undo, reply_to)), Keeping)
+    return as_json(KeepAnswer(answer.job))
 
 
 async def explain(request: Request) -> Response:

@@ -38,6 +38,7 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     "path": {"type": "string", "maxLength": limits.PATH_LENGTH},
     "name": {"type": "string", "minLength": 1, "maxLength": limits.NAME_LENGTH, "pattern": name_pattern()},
     "namespace": {"type": "string", "minLength": 1, "maxLength": limits.LABEL_LENGTH},
+    "worker": {"type": "string", "minLength": 1, "maxLength": limits.LABEL_LENGTH},
 }
 _SAYS: Final = {
     "id": "the job's id",
@@ -45,6 +46,7 @@ _SAYS: Final = {
     "queue": "the queue's name, an older name of it, or a key to it; anyone who has it can use the queue",
     "path": "a path; it may contain slashes",
     "name": "a sha256 (a suffix such as `.png` may follow), or another plain name without slashes or a dot first",
+    "worker": "the worker's id or name, as `/workers` shows them",
     "namespace": "the slot that holds the job; `*` for all",
 }
 

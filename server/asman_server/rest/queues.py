@@ -9,22 +9,26 @@ from starlette.responses import Response
 
 from asman_shared import limits
 from asman_shared.definition import Definition
-from asman_shared.messages import Accepted, Configured, JobState, Submit
+from asman_shared.messages import Accepted, Configured, JobState, Purge, Submit, WorkerPage
 from asman_shared.states import State
 from asman_shared.units import parse_duration
 
 from ..access import Right
+from ..core import events as ev
 from ..core.job_state import state_of
 from ..hub import Hub
 from ..queues.inquiry import validate
+from ..queues.purge import check_purge, purge
 from ..queues.shell import QueueShell
 from ..queues.submission import time_limit
 from ..queues.watch import JobWatch
 from .base import as_json, hub_of
 from .guard import access_of
-from .requests import ask, body_of, choices, duration, granted, number, while_wanted
+from .requests import ask, body_of, check_label, choices, duration, existing, granted, number, while_wanted
 from .types import (
     JobsAnswer,
+    PurgeAnswer,
+    PurgeBody,
     SettingsAnswer,
     SettingsBody,
     SubmitAnswer,
@@ -37,7 +41,9 @@ from .types import (
 
 
 async def submit(request: Request) -> Response:
-    """Runs a job, joins the run that exists, or answers with its cached result.
+    """Runs a job, joins the run that exists, or answers with its result.
+
+    A result answers if it is a success; ``reuse`` says otherwise.
 
     With ``wait`` the answer comes when the job is finished, or (202) when the given time is up. A key that does not
     read gets neither its result nor the link to it.
@@ -52,7 +58,9 @@ async def submit(request: Request) -> Response:
         submission = shell.submission(message, access)
         accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
         link = hub.links.path(name, accepted.job.id, whole=access.sees_definitions) if reads else ""
-        answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why, link=link)
+        answer = SubmitAnswer(
+            accepted.answer, accepted.job, accepted.able, accepted.why, link=link, earlier=accepted.earlier
+        )
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)
         if reads and answer.job.state is State.FINISHED:
@@ -141,22 +149,46 @@ async def workers(request: Request) -> Response:
 
 
 async def settings(request: Request) -> Response:
-    """Returns the time for which the queue keeps its finished jobs."""
+    """Returns the queue's settings: the time for which it keeps its finished jobs, and whether it is paused."""
     async with hub_of(request).registry.using(granted(request, Right.READ)) as shell:
         found = shell.configured(0)
-    return as_json(SettingsAnswer(found.retention, found.own))
+    return as_json(SettingsAnswer(found.retention, found.own, found.paused))
 
 
 async def configure(request: Request) -> Response:
-    """Sets the time for which the queue keeps its finished jobs, including those that it already has."""
+    """Sets the time for which the queue keeps its finished jobs, including those that it already has, or pauses it."""
     name = granted(request, Right.OWN)
     body = await body_of(request, SettingsBody)
     given = body.retention
     retention = parse_duration(given, field="retention", least=1) if isinstance(given, str) else given
     async with hub_of(request).registry.using(name) as shell:
         shell.begin_use(access_of(request))
-        found = await ask(lambda reply_to: shell.configure(retention, reply_to), Configured)
-    return as_json(SettingsAnswer(found.retention, found.own))
+        found = await ask(lambda reply_to: shell.configure(retention, reply_to, body.paused), Configured)
+    return as_json(SettingsAnswer(found.retention, found.own, found.paused))
+
+
+async def purge_jobs(request: Request) -> Response:
+    """Removes finished or waiting jobs with their results and logs, up to some thousands in one request."""
+    body = await body_of(request, PurgeBody)
+    given = body.older_than
+    older = parse_duration(given, field="older_than") if isinstance(given, str) else given
+    wanted = Purge(0, body.states, body.reasons, older)
+    check_purge(wanted)
+    async with existing(request, Right.OWN) as shell:
+        found = await purge(shell, wanted)
+    return as_json(PurgeAnswer(found.count, found.more))
+
+
+async def drain_worker(request: Request) -> Response:
+    """Drains the workers with an id or a name: they get no more jobs, and leave when they have none.
+
+    With ``undo=1``, those that are still here take jobs again.
+    """
+    undo = bool(number(request, "undo", 0, most=1))
+    worker = check_label(str(request.path_params["worker"]), "worker")
+    async with existing(request, Right.OWN) as shell:
+        found = await ask(lambda reply_to: shell.apply(ev.DismissRequested(worker, undo, reply_to)), WorkerPage)
+    return as_json(WorkersAnswer(found.workers))
 
 
 async def totals(hub: Hub, name: str) -> Totals:

@@ -6,9 +6,9 @@ value are omitted from answers. Times are epoch milliseconds, durations millisec
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 from asman_shared import limits, ranges
 from asman_shared.definition import Definition
@@ -26,11 +26,12 @@ from asman_shared.messages import (
     Need,
     Problem,
     Result,
+    Run,
     Stream,
     Verdict,
     WorkerState,
 )
-from asman_shared.states import Phase, State
+from asman_shared.states import AnyReuse, Phase, Reason, State
 
 
 class Problems(Struct, omit_defaults=True):
@@ -55,7 +56,8 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
         id: The expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
         priority: The job's priority; a higher one runs first.
-        reuse: ``never`` forces a new run although a cached result exists.
+        reuse: The results that answer instead of a new run: ``success``, ``any`` (also of a run that exited with
+            another code than 0), or ``never`` any. ``cached`` is an older word for ``any``.
         time_limit: Longest time to run, besides the definition's own limit: ``"20m"``, or milliseconds; left out for
             none.
         queue_limit: Longest time to wait before the job ends as TimedOut: ``"20m"``, or milliseconds; left out for
@@ -70,7 +72,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     id: JobId | None = None
     namespace: Label = "_"
     priority: ranges.Priority = 0
-    reuse: Literal["cached", "never"] = "cached"
+    reuse: AnyReuse = "success"
     time_limit: ranges.TimeLimit | ranges.LimitText | None = None
     queue_limit: ranges.TimeLimit | ranges.LimitText | None = None
     phase_limits: dict[Phase, ranges.TimeLimit | ranges.LimitText] = {}
@@ -82,12 +84,14 @@ class SubmitAnswer(Struct, omit_defaults=True):
     """The outcome of a submission.
 
     Attributes:
-        answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (there is a result).
+        answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (there is a result, which with the
+            reuse ``any`` may be a failure: see the job's ``verdict``).
         job: The job's present state; its ``verdict`` tells how it ended, if it has.
         able: Number of connected workers that could run the job when they are free.
         why: The reason, in a sentence, when no connected worker could run the job.
         result: The job's result, when it is finished.
         link: Path on this hub that shows the job to whoever has it, without the queue's name.
+        earlier: With the answer ``queued``: the end of the job's run before, if there was one.
     """
 
     answer: Literal["queued", "joined", "cached"]
@@ -96,6 +100,13 @@ class SubmitAnswer(Struct, omit_defaults=True):
     why: str = ""
     result: Result | None = None
     link: str = ""
+    earlier: Verdict | None = None
+
+
+class RunsAnswer(Struct):
+    """The runs of a job that are remembered, oldest first; the last one is the present run."""
+
+    runs: list[Run]
 
 
 class JobAnswer(Struct, omit_defaults=True):
@@ -239,16 +250,58 @@ class WorkersAnswer(Struct):
 
 
 class SettingsBody(Struct, forbid_unknown_fields=True):
-    """The time to keep a queue's finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting."""
+    """The settings of a queue; what is left out stays as it is.
 
-    retention: Millis | ranges.LimitText
+    Attributes:
+        retention: The time to keep finished jobs: ``"30d"``, milliseconds, or 0 for the hub's own setting.
+        paused: Whether the queue gives no jobs to workers. It takes submissions, and what runs goes on.
+    """
+
+    retention: Millis | ranges.LimitText | None = None
+    paused: bool | None = None
 
 
 class SettingsAnswer(Struct):
-    """The time for which a queue keeps its finished jobs, in milliseconds; ``own`` is false for the hub's setting."""
+    """The settings of a queue.
+
+    Attributes:
+        retention: The time for which it keeps its finished jobs, in milliseconds.
+        own: Whether that is the queue's setting, and not the hub's.
+        paused: The time since which it gives no jobs to workers, in epoch milliseconds; 0 when it does.
+    """
 
     retention: int
     own: bool
+    paused: int = 0
+
+
+class PurgeBody(Struct, forbid_unknown_fields=True):
+    """The jobs to remove. Jobs that run, or that are kept, stay.
+
+    Attributes:
+        states: ``Queued``, ``Finished`` or both.
+        reasons: Only finished jobs that ended for one of these reasons; empty for any.
+        older_than: Only jobs that were queued or finished that long ago: ``"7d"``, or milliseconds.
+    """
+
+    states: Annotated[list[State], Meta(min_length=1, max_length=limits.STATES_PER_LIST)] = field(
+        default_factory=lambda: [State.FINISHED]
+    )
+    reasons: Annotated[list[Reason], Meta(max_length=limits.STATES_PER_LIST)] = []
+    older_than: Millis | ranges.LimitText = 0
+
+
+class PurgeAnswer(Struct):
+    """The number of jobs that were removed. With ``more`` there are others: ask again."""
+
+    count: int
+    more: bool
+
+
+class KeepAnswer(Struct):
+    """The job, which is kept beyond its retention, or no longer."""
+
+    job: JobState
 
 
 class WebhookKey(Struct):

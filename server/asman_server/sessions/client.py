@@ -21,6 +21,7 @@ from asman_shared.messages import (
     Configure,
     Counts,
     Delete,
+    Dismiss,
     Explain,
     Follow,
     Following,
@@ -30,12 +31,16 @@ from asman_shared.messages import (
     Job,
     JobPage,
     JobState,
+    Keep,
     List,
+    ListRuns,
     Message,
     Ping,
     Pong,
+    Purge,
     PutBlobs,
     ReadLog,
+    RunList,
     Submit,
     Summarise,
     Unfollow,
@@ -54,7 +59,8 @@ from ..core import events as ev
 from ..core.job_state import state_of
 from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
-from ..queues.inquiry import explain_job, validate
+from ..queues.inquiry import explain_job, runs_of_job, validate
+from ..queues.purge import check_purge, purge
 from ..queues.shell import QueueShell
 from ..queues.submission import Submission
 from ..reply_to import ReplyTo
@@ -294,8 +300,11 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref, message.run)
         self.say(await self._reader.page(*args))
+
+    async def _list_runs(self, message: ListRuns) -> None:
+        self.say(RunList(message.ref, await runs_of_job(self._shell, message.job)))
 
     async def _summarise(self, message: Summarise) -> None:
         self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
@@ -307,12 +316,25 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(await validate(self._shell, self._blobs, message.definition, message.ref))
 
     def _configure(self, message: Configure) -> None:
-        if message.retention is None:
+        if message.retention is None and message.paused is None:
             self.say(self._shell.configured(message.ref))
         else:
-            self.access.need_all(PARTS["configure.retention"])
+            for part in ("retention", "paused"):
+                if getattr(message, part) is not None:
+                    self.access.need_all(PARTS[f"configure.{part}"])
             self._shell.begin_use(self.access)
-            self._shell.configure(message.retention, ReplyTo(message.ref, self.say))
+            self._shell.configure(message.retention, ReplyTo(message.ref, self.say), message.paused)
+
+    async def _keep(self, message: Keep) -> None:
+        await self._shell.job(message.job)
+        self._shell.apply(ev.KeepRequested(message.job, message.keep, ReplyTo(message.ref, self._tell)))
+
+    def _dismiss(self, message: Dismiss) -> None:
+        self._shell.apply(ev.DismissRequested(message.worker, message.undo, ReplyTo(message.ref, self.say)))
+
+    async def _purge(self, message: Purge) -> None:
+        check_purge(message)
+        await self.beside(message.ref, lambda: purge(self._shell, message))
 
 
 def _ignore(_session: ClientSession, _message: Any) -> None:
@@ -330,10 +352,14 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Follow: ClientSession._follow,
     Unfollow: ClientSession._unfollow,
     ReadLog: ClientSession._read_log,
+    ListRuns: ClientSession._list_runs,
     Summarise: ClientSession._summarise,
     Explain: ClientSession._explain,
     Validate: ClientSession._validate,
     Configure: ClientSession._configure,
+    Keep: ClientSession._keep,
+    Dismiss: ClientSession._dismiss,
+    Purge: ClientSession._purge,
     PutBlobs: ClientSession.put_blobs,
     GetBlobs: ClientSession.get_blobs,
     Ping: ClientSession.ping,

@@ -146,6 +146,10 @@ class WorkerSession(SocketSession[WorkerMessage]):
         """Ends the connection, because a newer one of the same worker has taken over."""
         self.close_soon(CloseCode.REPLACED)
 
+    def dismissed(self) -> None:
+        """Ends the connection, because the queue's owner has drained the worker."""
+        self.close_soon(CloseCode.DISMISSED)
+
     # ----------------------------------------------------------------------------------------- messages of the worker
 
     def _phase(self, message: PhaseReport) -> None:

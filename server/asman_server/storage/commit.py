@@ -71,12 +71,14 @@ class QueueRow(Struct, gc=False):
     """The configuration of a queue, in `asman_server.storage.tables.queues`.
 
     ``kept`` is how long the queue keeps finished jobs from now on, in milliseconds: its own retention or the hub's.
+    ``paused`` is the time since which it is paused, or 0.
     """
 
     queue: str
     retention: int
     touched: int
     kept: int
+    paused: int = 0
 
 
 class KeyRow(NamedTuple):
@@ -97,7 +99,7 @@ class Commit(Struct):
         puts: Rows to store, by kind (`row_kinds`).
         forget_queues: Queues whose configuration is removed, unless they have jobs.
         forget: Jobs to remove with their results and logs.
-        clear: Jobs whose log is removed.
+        trim: (queue, job, first) of jobs whose log lines before a seq are removed.
         drop_chunks: (queue, job, first) of log chunks to remove.
         webhooks: Webhooks to store unless they are stored already.
         webhooks_later: (id, tries, due) of webhooks to try again later.
@@ -111,7 +113,7 @@ class Commit(Struct):
 
     puts: Puts
     forget: list[Key] = []
-    clear: list[Key] = []
+    trim: list[tuple[str, str, int]] = []
     drop_chunks: list[tuple[str, str, int]] = []
     webhooks: list[WebhookRow] = []
     webhooks_later: list[tuple[str, int, int]] = []
@@ -133,14 +135,14 @@ class Commit(Struct):
     @property
     def in_any_order(self) -> bool:
         """Returns whether all that the commit does may be done at once."""
-        return not (self.forget or self.clear or self.forget_queues or self.queues or self.forget_keys or self.blobs)
+        return not (self.forget or self.trim or self.forget_queues or self.queues or self.forget_keys or self.blobs)
 
     @property
     def only_puts(self) -> bool:
         """Returns whether the commit does nothing but put rows."""
         return not (
             self.forget
-            or self.clear
+            or self.trim
             or self.drop_chunks
             or self.webhooks
             or self.webhooks_later

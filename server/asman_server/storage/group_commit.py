@@ -155,11 +155,9 @@ class GroupCommitter:
         batch.queues.add(publisher.name)
         self._wake.set()
 
-    def clear_log(self, queue: str, job_id: str) -> None:
-        """Removes the log of a job's earlier run."""
-        batch = self._next
-        batch.drop_log({(queue, job_id)})
-        batch.clear[queue, job_id] = None
+    def trim_log(self, queue: str, job_id: str, first: int) -> None:
+        """Removes a job's log lines before a seq, which are of runs long ago."""
+        self._next.trim_log((queue, job_id), first)
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
@@ -377,12 +375,15 @@ class GroupCommitter:
         return states_kept
 
     def _lines_again(self, part: Part) -> None:
-        """Writes lines of a refused job with what takes the job's place, unless they are of an earlier run by then."""
+        """Writes lines of a refused job with what takes the job's place, unless they are no longer kept by then."""
         batch = self._next
-        if part.key in batch.forget or part.key in batch.clear:
+        if part.key in batch.forget:
             return
+        first = batch.trim.get(part.key, 0)
         for chunk in part.commit.puts.get(LOG_CHUNKS, {}).values():
-            if isinstance(chunk, LogChunk) and chunk[: LOG_CHUNKS.width] not in batch.puts[LOG_CHUNKS]:
+            if not isinstance(chunk, LogChunk) or chunk.first < first:
+                continue
+            if chunk[: LOG_CHUNKS.width] not in batch.puts[LOG_CHUNKS]:
                 batch.put(LOG_CHUNKS, chunk)
         batch.drop_chunks += part.commit.drop_chunks
 
@@ -391,8 +392,8 @@ class GroupCommitter:
         batch = self._next
         if key in batch.forget:
             return
-        if part.commit.clear:
-            batch.clear[key] = None
+        for _, _, first in part.commit.trim:
+            batch.trim[key] = max(first, batch.trim.get(key, 0))
         if RESULTS in part.commit.puts and key not in batch.puts[RESULTS]:
             batch.put(RESULTS, (*key, _encode(Result())))
             batch.put_parts(RESULT_BLOBS, key, [])

@@ -79,6 +79,7 @@ class Unfinished(msgspec.Struct):
     finished: int
     number: int
     retention: int = 0
+    paused: int = 0
 
 
 class ChunkHead(msgspec.Struct):
@@ -195,7 +196,8 @@ class Store:
             finished = await connection.scalar(
                 select(func.count()).select_from(jobs).where(mine, jobs.c.state == State.FINISHED.value)
             )
-            retention = await connection.scalar(select(queues.c.retention).where(queues.c.queue == queue))
+            settings = select(queues.c.retention, queues.c.paused).where(queues.c.queue == queue)
+            retention, paused = (await connection.execute(settings)).first() or (0, 0)
             started = {job.id: job for job in found if job.attempt}
             for job in started.values():
                 job.log_next = job.log_start
@@ -206,8 +208,8 @@ class Store:
                     .group_by(log_chunks.c.job)
                 )
                 for job_id, last in ends:
-                    started[job_id].log_next = last + 1
-        return Unfinished(found, int(finished or 0), int(number or 0), int(retention or 0))
+                    started[job_id].log_next = max(last + 1, started[job_id].log_start)
+        return Unfinished(found, int(finished or 0), int(number or 0), int(retention), int(paused))
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:
         """(queue, id) of waiting or finished jobs that are due, ordered by due time."""
@@ -224,7 +226,7 @@ class Store:
         """Queues without jobs that were configured before a time (epoch milliseconds), by name, after ``after``."""
         query = (
             select(queues.c.queue)
-            .where(queues.c.touched < before, queues.c.queue > after)
+            .where(queues.c.touched < before, queues.c.queue > after, queues.c.paused == 0)
             .where(~select(jobs.c.id).where(jobs.c.queue == queues.c.queue).exists())
             .order_by(queues.c.queue)
             .limit(limit)

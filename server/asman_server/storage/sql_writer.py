@@ -47,11 +47,18 @@ class Steps:
     def __init__(self, dialect: Dialect) -> None:
         kinds = row_kinds.KINDS
         self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
-        self._drop_log = of_keys(tables.log_chunks, ("queue", "job"))
-        self._put_queue = upsert(dialect, tables.queues, ("queue",), ("retention", "touched"))
+        chunks = tables.log_chunks.c
+        self._trim_log = delete(tables.log_chunks).where(
+            chunks.queue == bindparam("k0"), chunks.job == bindparam("k1"), chunks.first < bindparam("k2")
+        )
+        self._put_queue = upsert(dialect, tables.queues, ("queue",), ("retention", "touched", "paused"))
         self._set_due = (
             update(tables.jobs)
-            .where(tables.jobs.c.queue == bindparam("q"), tables.jobs.c.state == State.FINISHED.value)
+            .where(
+                tables.jobs.c.queue == bindparam("q"),
+                tables.jobs.c.state == State.FINISHED.value,
+                tables.jobs.c.due > 0,  # those that are kept have none
+            )
             .values(due=tables.jobs.c.finished + bindparam("k"))
         )
         self._drop_queue = delete(tables.queues).where(
@@ -77,13 +84,16 @@ class Steps:
             forgotten = parameters_of(commit.forget)
             for drop in self._drop_of_job:
                 yield drop, forgotten
-        if commit.clear:
-            yield self._drop_log, parameters_of(commit.clear)
+        if commit.trim:
+            yield self._trim_log, parameters_of(commit.trim)
 
     def after(self, commit: Commit) -> Iterator[Step]:
         """The statements that see what the commit has put, in their order."""
         if commit.queues:
-            rows = [{"queue": row.queue, "retention": row.retention, "touched": row.touched} for row in commit.queues]
+            rows = [
+                {"queue": row.queue, "retention": row.retention, "touched": row.touched, "paused": row.paused}
+                for row in commit.queues
+            ]
             yield self._put_queue, rows
             yield self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues]
         yield from self._blobs.steps(commit.blobs)

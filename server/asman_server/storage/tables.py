@@ -34,8 +34,10 @@ queues = Table(
     Column("queue", String(128), primary_key=True),
     Column("retention", BigInteger, nullable=False),
     Column("touched", BigInteger, nullable=False),
+    Column("paused", BigInteger, nullable=False, server_default="0"),
 )
-"""Configured queues: how long each keeps finished jobs, in milliseconds, and the time of the configuration."""
+"""Configured queues: how long each keeps finished jobs, in milliseconds, the time of the configuration, and the time
+since which the queue is paused (0 when it is not), in epoch milliseconds."""
 
 facts = Table(
     "facts",

@@ -38,6 +38,10 @@ _LASTING: Final = frozenset({CloseCode.PROTOCOL, CloseCode.VERSION, CloseCode.FO
 """Close codes that the hub would use for the next connection, too."""
 
 
+class Dismissed(ProtocolError):
+    """The queue's owner has drained this worker, which has nothing left to do."""
+
+
 async def open_socket(url: str, **more: Any) -> ClientConnection:
     """Opens a websocket that speaks msgpack, through the proxy of the environment if there is one.
 
@@ -97,6 +101,8 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
         if error.rcvd.code == CloseCode.UNKNOWN_KEY:
             return NotFound(f"the hub at {host} does not know this key: {close_reason(error)}", field="queue")
         sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
+        if error.rcvd.code == CloseCode.DISMISSED:
+            return Dismissed(sentence)
         if error.rcvd.code in _LASTING:
             return ProtocolError(sentence)
         return ConnectionFailed(sentence, retry_after=FULL_SECONDS if error.rcvd.code == CloseCode.OVERLOADED else None)

@@ -21,7 +21,7 @@ from asman_worker import config as worker
 
 TEXTS = {
     "duration": "timeout queue_timeout phase_timeout drain_timeout retention longest_retention blob_retention grace "
-    "max_duration exit_when_idle cache_age since set_to",
+    "max_duration exit_when_idle cache_age since set_to older_than",
     "size": "memory blob_quota disk_reserve log_limit disk input_cache image_cache job_cache",
     "file": "data_dir output build dockerfile config queue_file registry_auth git_credentials secrets file place "
     "tls_cert tls_key",

@@ -16,7 +16,7 @@ export class QueueStore {
   /** Ids of the listed jobs, newest first. */
   readonly order: Signal<readonly string[]> = signal([]);
   readonly workers: Signal<readonly WorkerState[]> = signal([]);
-  readonly counts: Signal<Required<Counts>> = signal({ queued: 0, running: 0, finished: 0, workers: 0 });
+  readonly counts: Signal<Required<Counts>> = signal({ queued: 0, running: 0, finished: 0, workers: 0, paused: false });
   /** Whether the first page of jobs has arrived. */
   readonly listed: Signal<boolean> = signal(false);
   /** The cursor of the next older page; null when there is none to load. */
@@ -115,8 +115,8 @@ export class QueueStore {
   }
 
   setCounts(counts: Counts): void {
-    const { queued = 0, running = 0, finished = 0, workers = 0 } = counts;
-    this.counts.value = { queued, running, finished, workers };
+    const { queued = 0, running = 0, finished = 0, workers = 0, paused = false } = counts;
+    this.counts.value = { queued, running, finished, workers, paused };
   }
 
   replaceWorkers(workers: readonly WorkerState[]): void {

@@ -33,9 +33,14 @@ export function Header({ session, queue, counts }: { session: Session; queue: Qu
 }
 
 function Counts({ session }: { session: Session }) {
-  const { queued, running, finished, workers } = session.store.counts.value;
+  const { queued, running, finished, workers, paused } = session.store.counts.value;
   return (
     <dl class="counts">
+      {paused && (
+        <div data-testid="paused" title="The queue gives no jobs to workers until its owner resumes it.">
+          <dt>paused</dt>
+        </div>
+      )}
       {(
         [
           ["queued", queued],

@@ -172,7 +172,7 @@ def end_jobs(
                 check_reads(opened)
                 chosen = [job.id async for job in opened.jobs(states)]
                 question = f"{verb} {jobs_words(len(chosen))}, all that are {' or '.join(states)}?"
-                _confirm(question, yes=yes or not chosen)
+                confirm(question, yes=yes or not chosen)
             for at in range(0, len(chosen), AT_ONCE):
                 await asyncio.gather(*(one(opened, named) for named in chosen[at : at + AT_ONCE]))
 
@@ -200,7 +200,7 @@ def _states(given: list[str] | None) -> list[Any]:
     return [known[word.lower()] for word in given or ()]
 
 
-def _confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Asks on a terminal; elsewhere somebody must have said yes.
 
     Raises:

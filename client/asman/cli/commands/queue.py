@@ -139,6 +139,8 @@ def status(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonO
     if json:
         terminal.value({**counts, "workers": [msgspec.to_builtins(worker) for worker in workers]})
         return
+    if counts["paused"]:
+        terminal.note("the queue is paused: 'asman queue resume' gives jobs to workers again")
     terminal.result(f"{counts['queued']} queued, {counts['running']} running, {counts['finished']} finished")
     for line in table(("WORKER", "STATE", "JOBS", "CPUS", "GPUS", "PLATFORM", "EXECUTOR"), [_row(w) for w in workers]):
         terminal.result(line)
@@ -218,7 +220,7 @@ def retention(
 
 
 def _counts(counts: dict[str, Any]) -> dict[str, Any]:
-    return {name: counts[name] for name in ("queued", "running", "finished")}
+    return {name: counts[name] for name in ("queued", "running", "finished", "paused")}
 
 
 def _remark(worker: WorkerState) -> str:

@@ -85,7 +85,7 @@ def queues_of(commit: Commit) -> set[str]:
     if commit.in_any_order and not (commit.drop_chunks or commit.webhooks or commit.keys):
         return found
     found.update(commit.forget_queues)
-    keyed: Iterable[tuple[Any, ...]] = (*commit.forget, *commit.clear, *commit.drop_chunks, *commit.forget_keys)
+    keyed: Iterable[tuple[Any, ...]] = (*commit.forget, *commit.trim, *commit.drop_chunks, *commit.forget_keys)
     found.update(key[0] for key in keyed)
     rows: Iterable[WebhookRow | QueueRow | KeyRow] = (*commit.webhooks, *commit.queues, *commit.keys)
     found.update(row.queue for row in rows)

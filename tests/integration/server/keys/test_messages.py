@@ -40,6 +40,9 @@ def requests_of(job: str) -> dict[str, Message]:
         "explain": {"job": job},
         "validate": {"definition": {"image": "alpine"}},
         "configure": {},
+        "keep": {"job": job},
+        "dismiss": {"worker": "nobody"},
+        "purge": {"reasons": ["Replaced"]},
         "put_blobs": {"blobs": []},
         "get_blobs": {"keys": []},
         "delete": {"job": job},
@@ -78,6 +81,8 @@ async def test_a_client_may_send_what_the_table_says_and_nothing_else(doors: Doo
             if lacking:
                 assert (answer["type"], answer["code"]) == ("error", "forbidden"), (each, answer)
                 assert names_one_of(answer["message"], lacking)
+            elif each == "dismiss":
+                assert answer["code"] == "not_found", answer
             else:
                 assert answer["type"] != "error", (each, answer)
             assert kind == "name" or QUEUE not in str(answer)
@@ -92,6 +97,8 @@ async def test_some_members_need_more(doors: Doors, kind: str) -> None:
         await hear(socket, "welcome")
         answer = await asked(socket, "configure", retention=3_600_000)
         assert (answer["type"] == "error") is bool(lacks(kind, PARTS["configure.retention"]))
+        answer = await asked(socket, "configure", paused=False)
+        assert (answer["type"] == "error") is bool(lacks(kind, PARTS["configure.paused"]))
         calls = {"finished": {"url": "https://example.org/", "whole_queue": True}}
         one = {"image": "alpine", "command": "call"}
         answer = await asked(socket, "submit", definition=one, callbacks=calls)

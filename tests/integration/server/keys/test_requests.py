@@ -22,6 +22,9 @@ BODIES: Final[dict[str, Any]] = {
     "submit": {"definition": {"image": "alpine", "command": "new"}},
     "validate": {"definition": {"image": "alpine"}},
     "configure": {"retention": "3d"},
+    "purge": {"reasons": ["Replaced"]},
+    "drain_worker": None,
+    "keep": None,
     "dialect_queue_submit": {"definition": {"image": "alpine", "command": "new"}},
     "dialect_jobs_submit": {"definition": {"image": "alpine", "command": "new"}},
     "dialect_queue_copy": {"queue": "another-queue"},
@@ -29,7 +32,7 @@ BODIES: Final[dict[str, Any]] = {
     "older_create_task": TASK,
     "mcp": {"jsonrpc": "2.0", "id": 1, "method": "ping"},
 }
-PARAMETERS: Final = {"{path:path}": "out.txt", "{namespace}": "_"}
+PARAMETERS: Final = {"{worker}": "nobody", "{path:path}": "out.txt", "{namespace}": "_"}
 
 
 def path_of(template: str, place: str, job: str, name: str) -> str:
@@ -55,6 +58,8 @@ async def test_a_key_may_ask_for_what_the_table_says_and_for_nothing_else(doors:
             assert said.status == 403, (each.name, said)
             assert said.json["code"] == "forbidden"
             assert names_one_of(said.json.get("error") or said.json["msg"], lacking), said
+        elif each.name == "drain_worker":
+            assert said.status == 404, (each.name, said)
         else:
             assert said.status in (200, 201, 202), (each.name, said)
         if kind != "name":

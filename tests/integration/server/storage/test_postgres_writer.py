@@ -101,7 +101,7 @@ def everything() -> Iterator[Commit]:
         door_notes=[("q", job_id(1), b"n")],
         as_sent=[("q", job_id(2), b"a")],
     )
-    yield commit(forget=[("q", job_id(2))], jobs=[row(job(2, attempt=3))], clear=[("q", job_id(1))])
+    yield commit(forget=[("q", job_id(2))], jobs=[row(job(2, attempt=3))], trim=[("q", job_id(1), 2**40)])
     yield commit(queues=[QueueRow("q", 5, 6, 100)], log_chunks=[chunk(3, 0, ["z"])], forget_keys=[("r", 50)])
     yield commit(forget_queues=["q"], queues=[QueueRow("r", 1, 2, 3)])
     yield commit(

@@ -60,6 +60,8 @@ class Link:
 
     def replaced(self) -> None: ...
 
+    def dismissed(self) -> None: ...
+
 
 class Scene:
     """A queue with one worker, whose assignments go through a dispatcher."""

@@ -159,6 +159,8 @@ class Link:
 
     def replaced(self) -> None: ...
 
+    def dismissed(self) -> None: ...
+
 
 async def test_a_worker_that_comes_back_before_its_outcome_is_durable_forgets_it_only_then(shell: QueueShell) -> None:
     """Or a hub that is killed in between has lost the outcome, and the command runs again."""

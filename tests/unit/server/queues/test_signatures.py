@@ -57,6 +57,8 @@ class Link:
 
     def replaced(self) -> None: ...
 
+    def dismissed(self) -> None: ...
+
 
 class Hub:
     """Two queues on one database."""

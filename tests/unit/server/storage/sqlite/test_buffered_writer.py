@@ -162,7 +162,7 @@ async def test_the_write_buffer_of_a_newer_hub_is_left_alone(engine: AsyncEngine
 async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEngine, writer: BufferedWriter) -> None:
     kept, gone = spread(1), spread(2)
     await writer.commit(commit(jobs=[row(kept), row(gone)], log_chunks=[lines(1, 0, "x")]))
-    await writer.commit(commit(forget=[("q", gone.id)], clear=[("q", kept.id)], webhooks=[webhook("w")]))
+    await writer.commit(commit(forget=[("q", gone.id)], trim=[("q", kept.id, 1)], webhooks=[webhook("w")]))
     store = Store(engine, writer.flushed)
     assert await store.jobs("q", [kept.id, gone.id]) == [kept]
     assert await store.lines("q", kept.id, 0, 9) == []

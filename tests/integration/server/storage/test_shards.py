@@ -228,7 +228,7 @@ async def test_nobody_is_answered_after_the_queues_were_lost(engine: AsyncEngine
         commit(jobs=[row(job(1))]),
         commit(log_chunks=[chunk(1, 0, ["x"])]),
         commit(forget=[("q", job_id(1))]),
-        commit(clear=[("q", job_id(1))]),
+        commit(trim=[("q", job_id(1), 2)]),
         commit(drop_chunks=[("q", job_id(1), 0)]),
         commit(webhooks=[webhook("w")]),
         commit(queues=[QueueRow("q", 1, 1, 1)]),

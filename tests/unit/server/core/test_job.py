@@ -55,6 +55,7 @@ def test_no_field_of_a_job_is_left_out_of_its_record_or_mixed_up_with_another() 
         "back": "worker was lost",
         "phase_limits": {Phase.RUNNING: 10},
         "forced": True,
+        "kept": True,
         "verdict": Verdict(ok=True, reason=Reason.SUCCESS),
         "previous": Verdict(ok=False, reason=Reason.FAILED),
         "hooks": [Hook("one", Call("https://a.example"))],

@@ -70,11 +70,12 @@ async def fill(folder: Path, numbers: Iterator[int], queues: dict[str, int]) -> 
     await asyncio.to_thread(folder.mkdir, parents=True)
     engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
     await migrate(engine)
-    writer = SqlWriter(engine)
+    writer = SqlWriter(engine.dialect)
     begun = time.monotonic()
     for queue, jobs in queues.items():
         for commit in _rows(queue, numbers, jobs):
-            await writer.commit(commit)
+            async with engine.begin() as connection:
+                await connection.run_sync(writer.write, commit)
     await engine.dispose()
     return time.monotonic() - begun
 

@@ -10,6 +10,7 @@ from bench.peers import catalogue, options
 from bench.peers.rounds import Turn, jobs_of, rounds, warmed_up
 
 RATE = Quantity("jobs", "jobs/s")
+HUB = Quantity("hub's processor time", "µs/job", more_is_better=False)
 COST = Quantity("processor time", "µs/job", more_is_better=False)
 
 
@@ -23,15 +24,17 @@ def run(wanted: argparse.Namespace) -> Report:
     """Measures all sides in turn, again and again."""
     report = Report("throughput")
     bases = [catalogue.title(catalogue.FRAMES), catalogue.title(catalogue.LIBRARY)]
-    compared = Comparison("throughput", [RATE, COST], bases)
+    compared = Comparison("throughput", [RATE, COST, HUB], bases)
     report.comparisons.append(compared)
 
     def measure(turn: Turn) -> None:
         jobs = jobs_of(wanted.jobs, wanted.seconds, warmed_up(turn.side, wanted.jobs), turn.side.side.least)
-        before = turn.side.processor_seconds()
+        before, hub_before = turn.side.processor_seconds(), turn.side.hub_seconds()
         seconds = turn.side.order("many", jobs=jobs)["seconds"]
         turn.add(RATE, jobs / seconds)
         turn.add(COST, 1e6 * (turn.side.processor_seconds() - before) / jobs)
+        if hub_before is not None:
+            turn.add(HUB, 1e6 * ((turn.side.hub_seconds() or 0.0) - hub_before) / jobs)
 
     disk = rounds(compared, wanted.peers, wanted.rounds, measure)
     report.notes += [

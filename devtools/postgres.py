@@ -44,9 +44,17 @@ def _user() -> pwd.struct_passwd:
 
 
 class PostgresServer:
-    """One server; it may be stopped, killed, frozen and started again, and keeps its data and its port."""
+    """One server; it may be stopped, killed, frozen and started again, and keeps its data and its port.
 
-    def __init__(self, programs: Path, *, settings: Sequence[str] = ("fsync=off",)) -> None:
+    Args:
+        programs: The folder of the server's programs.
+        settings: Its settings, each as ``name=value``.
+        of: The running server that it is a standby of; None for a server of its own.
+    """
+
+    def __init__(
+        self, programs: Path, *, settings: Sequence[str] = ("fsync=off",), of: PostgresServer | None = None
+    ) -> None:
         # The tests end processes, not machines, so data in the kernel's memory is safe.
         self._settings = [word for setting in settings for word in ("-c", setting)]
         self.port = free_port()
@@ -58,6 +66,10 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
         os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        if of is not None:
+            where = ("-h", "127.0.0.1", "-p", str(of.port), "-U", SUPERUSER)
+            self._run("pg_basebackup", *where, "-D", str(self._data), "-R", "-X", "stream", "--checkpoint=fast")
+            return
         self._run("initdb", "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "-E", "UTF8", "--no-sync")
 
     def _as_user(self, program: str, *arguments: str) -> list[str]:
@@ -156,6 +168,26 @@ class PostgresServer:
         if self._process is not None and self.running:
             self._process.send_signal(number)
             self._process.wait(PATIENCE)
+
+    def promote(self) -> None:
+        """Makes a primary of a standby; returns when it takes writes."""
+        self._run("pg_ctl", "promote", "-D", str(self._data))
+
+    def set(self, name: str, value: str) -> None:
+        """Changes a setting of the running server."""
+        self.sql(f"ALTER SYSTEM SET {name} = '{value}'", database="postgres")
+        self.sql("SELECT pg_reload_conf()", database="postgres")
+
+    def own(self, *files: Path) -> list[str]:
+        """Copies files to where the server may read them, with the rights that it asks of keys; returns their paths."""
+        made = []
+        for file in files:
+            copy = self._folder / file.name
+            shutil.copyfile(file, copy)
+            copy.chmod(0o600)
+            os.chown(copy, self._user.pw_uid, self._user.pw_gid)
+            made.append(str(copy))
+        return made
 
     def new_database(self) -> str:
         """Creates an empty database; returns its URL."""

@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import inspect as shape
 
-from asman_shared import definition, limits, log_records, messages, records, worker_messages
+from asman_shared import definition, limits, log_messages, messages, records, worker_messages
 from asman_shared.errors import CLOSE_REASONS, ERROR_CODES, CloseCode
 from devtools.bounded import Bounds, taken_apart
 
@@ -33,7 +33,7 @@ _DIRECTIONS: Final = (
     ("From a worker to the hub", messages.WorkerMessage),
     ("From the hub to a worker", messages.HubToWorker),
 )
-_RECORDS: Final = (definition, records, log_records, messages, worker_messages)
+_RECORDS: Final = (definition, records, log_messages, messages, worker_messages)
 
 
 def document() -> str:

@@ -122,7 +122,7 @@ setup_git() {
 
 setup_postgres() {
   if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
-    apt_install "the database tests" postgresql || say "Without Postgres the tests on it fail."
+    apt_install "the database tests" postgresql pgbouncer || say "Without Postgres the tests on it fail."
   fi
 }
 

@@ -50,6 +50,7 @@ class Side:
 FRAMES: Final = "asman"
 LIBRARY: Final = "asman-library"
 PROCESSES: Final = "asman-processes"
+POSTGRES: Final = "asman-postgres"
 
 HUB_SYNCED: Final = "every commit synced"
 
@@ -75,6 +76,11 @@ SIDES: Final = (
     Side(
         *(LIBRARY, "Asman, library", "asman_library", OURS, "asman", "hub", HUB_SYNCED),
         "run_many of the Python library with its default window; the same worker",
+    ),
+    Side(
+        *(POSTGRES, "Asman on Postgres, frames", "asman_frames", OURS, "asman", "hub, postgres", HUB_SYNCED),
+        "as Asman's frames; its hub keeps its state in Postgres",
+        beside=FRAMES,
     ),
     *_on_redis("arq", "arq", "one asyncio worker of 100; worker and client look every 5 ms", "arq"),
     *_on_redis(

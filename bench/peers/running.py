@@ -79,17 +79,24 @@ class Running:
 
     def processor_seconds(self) -> float:
         """What its server, worker and client have used until now, ended children included."""
-        used = 0.0
-        for pid in self._pids:
-            for process in (found := psutil.Process(pid), *found.children(recursive=True)):
-                try:
-                    used += sum(process.cpu_times()[:4]) if process is found else sum(process.cpu_times()[:2])
-                except psutil.NoSuchProcess:
-                    continue
-        return used
+        return sum(map(_used, self._pids))
+
+    def hub_seconds(self) -> float | None:
+        """What the hub alone has used until now; None for a side without a hub."""
+        return _used(self.server.pids[0]) if self.side.server.startswith("hub") else None
 
     def _said(self) -> str:
         return self._log.read_text(errors="replace")[-WORDS:]
+
+
+def _used(pid: int) -> float:
+    used = 0.0
+    for process in (found := psutil.Process(pid), *found.children(recursive=True)):
+        try:
+            used += sum(process.cpu_times()[:4]) if process is found else sum(process.cpu_times()[:2])
+        except psutil.NoSuchProcess:
+            continue
+    return used
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Server:
 
     Attributes:
         address: What its clients and workers are told.
-        pids: Its processes, without their children.
+        pids: Its processes, without their children; a hub before the server of its database.
         version: For the report.
     """
 
@@ -99,12 +99,21 @@ def _first_line(*command: str) -> str:
 
 
 def _hub(folder: Path, stack: ExitStack) -> Server:
+    return _started_hub(folder, stack, [], [], f"SQLite {sqlite3.sqlite_version}")
+
+
+def _hub_on_postgres(folder: Path, stack: ExitStack) -> Server:
+    postgres, version = _synced_postgres(stack)
+    return _started_hub(folder, stack, ["--database-url", postgres.new_database()], [postgres.pid], version)
+
+
+def _started_hub(folder: Path, stack: ExitStack, options: list[str], pids: list[int], version: str) -> Server:
     folder.mkdir()
-    hub = HubProcess(folder)
+    hub = HubProcess(folder, *options)
     hub.start()
     stack.callback(hub.kill)
     names = (f"bench-{number}" for number in count())
-    return Server("", [hub.pid], f"SQLite {sqlite3.sqlite_version}", lambda: hub.queue(next(names)))
+    return Server("", [hub.pid, *pids], version, lambda: hub.queue(next(names)))
 
 
 def _redis(*options: str) -> Callable[[Path, ExitStack], Server]:
@@ -146,23 +155,28 @@ def _nats(more: str) -> Callable[[Path, ExitStack], Server]:
     return start
 
 
+def _synced_postgres(stack: ExitStack) -> tuple[PostgresServer, str]:
+    found = programs()
+    if found is None:
+        raise NotSetUp("Postgres is not installed here; make setup installs it")
+    # What the tests switch off for speed is what is measured here.
+    server = PostgresServer(found, settings=("fsync=on",))
+    stack.callback(server.remove)
+    server.start()
+    return server, f"Postgres {_first_line(str(found / 'postgres'), '--version').split()[2]}"
+
+
 def _postgres(options: str) -> Callable[[Path, ExitStack], Server]:
     def start(folder: Path, stack: ExitStack) -> Server:
-        found = programs()
-        if found is None:
-            raise NotSetUp("Postgres is not installed here; make setup installs it")
-        # What the tests switch off for speed is what is measured here.
-        server = PostgresServer(found, settings=("fsync=on",))
-        stack.callback(server.remove)
-        server.start()
-        address = server.new_database() + options
+        del folder
         python = python_of("procrastinate")
         if not python.exists():
             raise NotSetUp("it has no environment; scripts/peers.sh makes it")
+        server, version = _synced_postgres(stack)
+        address = server.new_database() + options
         prepare = [str(python), "-m", "bench.peers.procrastinate", "prepare", address]
         subprocess.run(prepare, check=True, capture_output=True, env=clean_environment(), cwd=ROOT)
-        version = _first_line(str(found / "postgres"), "--version").split()[2]
-        return Server(address, [server.pid], f"Postgres {version}")
+        return Server(address, [server.pid], version)
 
     return start
 
@@ -170,6 +184,7 @@ def _postgres(options: str) -> Callable[[Path, ExitStack], Server]:
 ROOT: Final = Path(__file__).parents[2]
 KINDS: Final[dict[str, Callable[[Path, ExitStack], Server]]] = {
     "hub": _hub,
+    "hub, postgres": _hub_on_postgres,
     "redis, synced": _redis("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
     "redis": _redis(),
     "nats, synced": _nats(", sync_interval: always"),

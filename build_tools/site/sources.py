@@ -31,6 +31,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "docs/webhooks.md": "requests that the hub makes when a job is queued or finished, their signature and retries",
     },
     "Run": {
+        "docs/team.md": "a team from start to end: a hub with https, workers, keys, a dashboard, a worker that dies",
         "docs/worker.md": "start a worker, what jobs may do on its machine, builds, secrets, limits",
         "docs/operations.md": "a hub that a team runs: sizing, what to watch, and what to do for each alert",
         "docs/network.md": "proxies, certificates and addresses between clients, workers and a hub",

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Never, Unpack, cast
+from typing import Any, Never, Unpack, cast, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from asman_shared.errors import BadRequest, BadUnit
 from asman_shared.identity import job_id
 from asman_shared.keys.derived import key_addresses
 from asman_shared.limits import PRIORITY
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .address import Address, parse_argument
@@ -124,7 +124,7 @@ class Queue(OwnedQueue):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: AnyReuse = "success",
         timeout: Duration | None = None,
         queue_timeout: Duration | None = None,
         phase_timeouts: Mapping[Phase | str, Duration] | None = None,
@@ -143,7 +143,8 @@ class Queue(OwnedQueue):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.
@@ -162,8 +163,8 @@ class Queue(OwnedQueue):
             AsmanError: The hub refused the job or can't be reached.
         """
         known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
-        if reuse not in ("cached", "never"):
-            raise BadRequest(f"reuse is {shown(reuse)}; pass 'cached' or 'never'", field="reuse")
+        if reuse not in get_args(AnyReuse):
+            raise BadRequest(f"reuse is {shown(reuse)}; pass 'success', 'any' or 'never'", field="reuse")
         submit = m.Submit(
             ref=0,
             definition=Definition(),

@@ -2,9 +2,9 @@
 
 There is one websocket at a time. All messages of one turn of the event loop leave in one frame. Requests without an
 answer when the connection breaks are repeated on the next one. Every request may be repeated: a job is submitted by
-the hash of its definition, so that a second submit joins the run that the first began. (A submit with
-``reuse="never"`` first checks whether its run has begun.) Followed jobs are followed again from the line after the
-last one seen.
+the hash of its definition, so that a second submit joins the run that the first began. (A submit that may begin another
+run of a job that is over first checks whether its own is the one that is over.) Followed jobs are followed again from
+the line after the last one seen.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict
 
 import msgspec
 
@@ -15,7 +15,7 @@ from asman_shared.definition import Build, DataRef, Definition, Requirements
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition, BadUnit, cut
 from asman_shared.messages import Callbacks
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Blob
 
 from .arguments import kind_of, known, unfit
@@ -91,7 +91,7 @@ class SubmitFields(JobFields, total=False):
     definition: Definition | Mapping[str, Any] | Defined | None
     namespace: str
     priority: int
-    reuse: Literal["cached", "never"]
+    reuse: AnyReuse
     timeout: Duration | None
     queue_timeout: Duration | None
     phase_timeouts: Mapping[Phase | str, Duration] | None

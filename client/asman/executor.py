@@ -127,7 +127,8 @@ class Executor(Maps, futures.Executor):
         python: The Python interpreter in the image.
         trust_workers: Whether to unpickle results, so that they may be of any class. A pickle can run any code in this
             process: use it only if you trust everybody who has the queue's name.
-        cache: Whether to return the stored result of a call that was made before. Otherwise each call runs.
+        cache: Whether to return the stored result of a call that was made before and succeeded. Otherwise each call
+            runs.
         on_line: Called with each line that functions print; by default it is printed here, and None drops it.
         window: Maximum number of jobs in flight; further calls wait in this process.
         max_attempts: Number of lost workers after which a job fails; 1 if a call must not run twice.
@@ -172,7 +173,14 @@ class Executor(Maps, futures.Executor):
         self._on_line = on_line
         self._window = window
         self._reconnect = reconnect
-        self._policy: dict[str, Any] = {"max_attempts": max_attempts, "priority": priority, "timeout": timeout}
+        # A call that is not cached is a job like no other, and its submission may be repeated.
+        reuse = "success" if cache else "any"
+        self._policy: dict[str, Any] = {
+            "max_attempts": max_attempts,
+            "priority": priority,
+            "timeout": timeout,
+            "reuse": reuse,
+        }
         self._lock = threading.Lock()
         self._over = False
         self._open: set[Future[Any]] = set()

@@ -48,6 +48,7 @@ class Job:
             for a stored result; empty if this handle did not submit it.
         able: Number of connected workers that could run the job when it was submitted.
         why: The reason that no worker could run it, in a sentence; otherwise empty.
+        earlier: With the answer ``queued``: the end of the job's run before, if there was one.
         namespace: The slot that holds the job.
         definition: The job's definition.
     """
@@ -72,6 +73,7 @@ class Job:
         self.answer: str = accepted.answer if accepted else ""
         self.able: int = accepted.able if accepted else 0
         self.why: str = accepted.why if accepted else ""
+        self.earlier: m.Verdict | None = accepted.earlier if accepted else None
         self.namespace: str = namespace
         self.definition: Definition = definition
 
@@ -230,6 +232,7 @@ class Job:
         phase: str | Iterable[str] = (),
         around: str = "",
         max_bytes: int | None = None,
+        run: int = 0,
     ) -> AsyncIterator[Line]:
         r"""Yields the job's log: the lines so far, then new ones, until the job is finished and its log is complete.
 
@@ -250,9 +253,11 @@ class Job:
             phase: A phase such as ``building`` or ``running``, or several.
             around: ``first_error``: only the lines around the first one that looks like an error.
             max_bytes: Only this many bytes of text; with ``tail``, the last ones.
+            run: The number of an earlier run, whose log is read (`Job.runs`); 0 for the present one.
 
         Raises:
             BadRequest: The selection is invalid or can't be followed.
+            NotFound: The log of that run is not kept.
             AsmanError: As for `wait`.
         """
         select = selection(
@@ -267,21 +272,37 @@ class Job:
             around=around,
             max_bytes=max_bytes,
         )
-        async for lines in self.log_parts(since, follow=follow, select=select):
+        async for lines in self.log_parts(since, follow=follow, select=select, run=run):
             for line in lines:
                 yield line
 
     def log_parts(
-        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
+        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None, run: int = 0
     ) -> AsyncIterator[list[Line]]:
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
         whole("since", since, least=0)
-        reader = LogReader(self._connection, self._tracker, self.id, since)
+        reader = LogReader(self._connection, self._tracker, self.id, since, whole("run", run, least=0))
+        if run:
+            if follow:
+                raise BadRequest("an earlier run can't be followed, since it is over", field="follow")
+            return reader.selected(select or m.LogSelection())
         if follow or (follow is None and select is None):
             if select is not None and not followable(select):
                 raise BadRequest("follow can be combined only with tail, stream and phase", field="follow")
             return reader.live(select)
         return reader.stored() if select is None else reader.selected(select)
+
+    async def runs(self, timeout: Duration | None = None) -> list[m.Run]:
+        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+
+        Args:
+            timeout: In seconds.
+
+        Raises:
+            NotFound: The hub no longer knows the job.
+        """
+        async with deadline(timeout, f"asking about job {self.id[:12]}"):
+            return (await self._connection.request(m.ListRuns(ref=0, job=self.id), m.RunList)).runs
 
     async def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.

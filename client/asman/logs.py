@@ -120,13 +120,15 @@ class LogReader:
         tracker: The job's tracker; the job must be followed for a live log.
         job: The job's id.
         since: The seq of the first line.
+        run: The number of an earlier run, whose log is read; 0 for the present one.
     """
 
-    def __init__(self, connection: Connection, tracker: Tracker, job: str, since: int) -> None:
+    def __init__(self, connection: Connection, tracker: Tracker, job: str, since: int, run: int = 0) -> None:
         self._connection = connection
         self._tracker = tracker
         self._job = job
         self._next = since
+        self._run = run
         self._time = 0
 
     async def stored(self) -> AsyncIterator[list[Line]]:
@@ -139,7 +141,7 @@ class LogReader:
         self._begin()
         rest: m.LogSelection | None = select
         while rest is not None:
-            request = m.ReadLog(ref=0, job=self._job, since=self._next, limit=limits.LOG_PAGE_LINES, select=rest)
+            request = m.ReadLog(0, self._job, self._next, limits.LOG_PAGE_LINES, rest, self._run)
             page = await self._connection.request(request, m.LogPage)
             if page.lines or page.gaps:
                 yield _with_gaps(page)
@@ -234,7 +236,7 @@ class LogReader:
     def _begin(self) -> None:
         """Skips the lines of earlier runs of the job, which do not count as missing."""
         state = self._tracker.state
-        if state is not None:
+        if state is not None and not self._run:
             self._next = max(self._next, state.log_start)
 
     def _read(self, lines: list[m.LogLine]) -> list[Line]:

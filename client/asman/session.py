@@ -11,6 +11,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from asman_shared import messages as m
 from asman_shared.codec import Broken
@@ -32,6 +33,7 @@ Request = (
     | m.Follow
     | m.Unfollow
     | m.ReadLog
+    | m.ListRuns
     | m.Summarise
     | m.Explain
     | m.Validate
@@ -51,6 +53,7 @@ Reply = (
     | m.WorkerPage
     | m.Following
     | m.LogPage
+    | m.RunList
     | m.JobSummary
     | m.Explanation
     | m.Validated
@@ -61,6 +64,8 @@ Reply = (
     | m.BlobLinks
 )
 Push = m.Changed | m.WorkerChanged | m.CountsChanged
+_RUN_AGAIN: Final = ("success", "never")
+"""The reuse of submits that, sent twice, may begin two runs: of a job that has failed, or of any."""
 
 
 @dataclass(slots=True)
@@ -204,7 +209,7 @@ class Session:
             if asked.inner:
                 continue
             self._asked[ref] = asked
-            if isinstance(asked.message, m.Submit) and asked.message.reuse == "never" and asked.hub_time:
+            if isinstance(asked.message, m.Submit) and asked.message.reuse in _RUN_AGAIN and asked.hub_time:
                 again.append(self._probe(ref, asked))
             else:
                 self._mark_sent(asked)
@@ -240,10 +245,10 @@ class Session:
         return done
 
     def _probe(self, ref: int, asked: _Asked) -> m.Message:
-        """Makes a request for the job before a forced run is submitted a second time.
+        """Makes a request for the job before a submit that may begin another run is sent a second time.
 
-        The hub may have accepted the first submit. It has if the job is queued or running, or was queued after the
-        submit was sent; then the second submit joins that run or takes its result. Otherwise it still forces a new run.
+        The hub may have accepted the first submit. It has if the job was queued after the submit was sent: a run that
+        is over is then the answer. A second submit joins a run that is not over.
         """
         submit = asked.message
         assert isinstance(submit, m.Submit)  # noqa: S101 - the caller has checked it
@@ -257,8 +262,11 @@ class Session:
                 return
             if isinstance(answer, m.Job):
                 state = answer.job
-                if state.state in (State.QUEUED, State.RUNNING) or state.queued >= since:
-                    submit.reuse = "cached"
+                if state.state is State.FINISHED and state.queued >= since:
+                    self._answer(ref, m.Accepted(ref, "queued", state))
+                    return
+                if state.state in (State.QUEUED, State.RUNNING):
+                    submit.reuse = "any"  # it may end before the submit is there
             self._mark_sent(asked)
             self._later.append(submit)
 

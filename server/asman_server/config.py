@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from asman_shared import limits
@@ -21,6 +20,7 @@ from .disk_room import DISK_RESERVE
 from .front import parse_trusted
 from .front.proxies import Network
 from .limiting.rates import Limits, Of, counts, rates
+from .storage.address import parsed
 
 LOG_LEAST = 64 * KIB
 LOG_MOST = 4 * GIB
@@ -61,6 +61,7 @@ class HubConfig(LayeredSettings):
             to believe the sender's address and the scheme of those on this machine alone.
         data_dir: Folder for the database, the blobs and the hub's secret.
         database_url: ``postgresql://…`` or ``sqlite:///…``; absent means SQLite in the data folder.
+        take_over: Whether the hub ends the session of another one that holds its database in Postgres.
         default_image: Image that clients use for jobs that don't name one; empty for none.
         log_level: Least severe log line that is written.
         log_format: ``json`` for machines, ``text`` for people.
@@ -110,6 +111,7 @@ class HubConfig(LayeredSettings):
     trusted_proxies: str = ""
     data_dir: NamedPath = Path(".asman")
     database_url: str = ""
+    take_over: bool = False
     default_image: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
@@ -185,12 +187,14 @@ class HubConfig(LayeredSettings):
     @field_validator("database_url")
     @classmethod
     def _is_database(cls, value: str) -> str:
+        words = "a database is postgresql://user:password@host/name, or a file: sqlite:///path"
+        if value.partition(":")[0].partition("+")[0] not in ("", "sqlite", "postgresql", "postgres"):
+            raise ValueError(words)
         try:
-            driver = make_url(value).drivername if value else ""
-        except ArgumentError:
-            driver = "no URL"
-        if driver.partition("+")[0] not in ("", "sqlite", "postgresql", "postgres"):
-            raise ValueError("a database is postgresql://user:password@host/name, or a file: sqlite:///path")
+            if value:
+                parsed(value)
+        except ArgumentError as error:
+            raise ValueError(words if "parse" in str(error) else str(error)) from None
         return value
 
     @field_validator("blobs")

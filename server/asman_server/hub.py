@@ -44,10 +44,15 @@ from .queues.registry import Registry
 from .queues.retention import Retention, backfill_due_times
 from .services import Services
 from .sole_hub import PostgresLock, sole_hub
-from .storage.database import make_engine, migrate, own_sqlite, sqlite_folder
+from .storage.address import is_sqlite
+from .storage.database import make_engine, make_primary, migrate, own_sqlite, sqlite_folder
 from .storage.group_commit import GroupCommitter
+from .storage.open_writer import open_writer
+from .storage.postgres.shards import Fence, take_over
+from .storage.postgres.standbys import tell_of_standbys
+from .storage.postgres.writer import own_name
+from .storage.primary import Primary
 from .storage.reader import Store
-from .storage.sqlite.buffered_writer import open_writer
 from .webhooks.deliver import Deliverer
 from .webhooks.sender import Sender
 from .webhooks.signing import webhook_key
@@ -230,19 +235,25 @@ class Hub:
             Misconfigured: A newer hub has written the database.
             Unavailable: The database can't be opened, or another hub uses it or the data folder.
         """
-        async with sole_hub(self.config.data_dir, self.config.database) as lock, self._opened(lock):
+        database = self.config.database
+        primary = None if is_sqlite(database) else make_primary(database)
+        async with (
+            sole_hub(self.config.data_dir, database, primary, take_over=self.config.take_over) as lock,
+            self._opened(lock, primary),
+        ):
             yield self
 
     @asynccontextmanager
-    async def _opened(self, lock: PostgresLock | None) -> AsyncIterator[None]:
+    async def _opened(self, lock: PostgresLock | None, primary: Primary | None) -> AsyncIterator[None]:
         if open_to_others := own_sqlite(self.config.database):
             log.error("the hub's database is not its own alone", extra={"reason": open_to_others})
-        self.engine = make_engine(self.config.database)
-        writing_engine = make_engine(self.config.database, pool=1)
+        self.engine = make_engine(self.config.database, primary=primary)
+        writing_engine = make_engine(self.config.database, pool=1, primary=primary)
         try:
             await refuse_newer(self.engine)
             await migrate(self.engine)
-            writer = await open_writer(writing_engine)
+            fence = None if primary is None else Fence(await take_over(primary, own_name()), self._secret)
+            writer = await open_writer(writing_engine, fence)
             await backfill_due_times(self.engine, self._policy.retention)
             self.committer = GroupCommitter(writer)
             if sqlite_folder(self.config.database) is not None:
@@ -274,6 +285,9 @@ class Hub:
                 ]
                 if self.certificate is not None:
                     others.append(start("certificate", self.certificate.look_after()))
+                if primary is not None:
+                    await tell_of_standbys(primary)
+                    others.append(start("hosts of the database", primary.watch()))
                 if lock is not None:
                     others.append(start("lock on the database", lock.keep()))
                 try:

@@ -18,12 +18,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from asman_shared.errors import Misconfigured, Unavailable
 
-from asman_shared.errors import Unavailable
-
-from .storage.database import DATABASE_ERRORS, make_engine, reason_of, sqlite_file, wait_until_there
+from .storage.address import is_sqlite
+from .storage.database import DATABASE_ERRORS, first_connection, make_primary, reason_of, sqlite_file
+from .storage.primary import Primary
 
 log = logging.getLogger("asman.hub")
 
@@ -32,6 +31,8 @@ WAIT_SECONDS: Final = 4.0
 _PAUSE: Final = 0.1
 _LOOK_SECONDS: Final = 2.0
 """Time between two looks at the lock in Postgres, in seconds."""
+_ANSWER_SECONDS: Final = 10.0
+"""Time limit for an answer about the lock, in seconds."""
 _SAID_MOST: Final = 200
 _APPLICATION: Final = "asman hub, "
 HUB_LOCK: Final = 0x61736D
@@ -47,6 +48,14 @@ _HOLDER: Final = (
     " AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND l.classid = $1 AND l.objid = (hashtext(current_schema())::bigint & 4294967295)::oid"
 )
+
+
+_END_HOLDER: Final = _HOLDER.replace("a.application_name", "pg_terminate_backend(l.pid)")
+_POLITE_TRIES: Final = int(WAIT_SECONDS / _PAUSE / 2)
+"""Number of tries left from which the holder's session is ended."""
+
+
+_REMEDY: Final = "use another database; a hub that is frozen or out of reach gives way to one with --take-over"
 
 
 def _own_name() -> str:
@@ -115,26 +124,33 @@ def _printable(said: bytes) -> str:
 
 
 @asynccontextmanager
-async def sole_hub(data_dir: Path, database: str) -> AsyncIterator[PostgresLock | None]:
+async def sole_hub(
+    data_dir: Path, database: str, primary: Primary | None = None, *, take_over: bool = False
+) -> AsyncIterator[PostgresLock | None]:
     """Keeps other hubs away from a data folder and a database while the block runs.
 
     Args:
         data_dir: The folder.
         database: The database's URL.
+        primary: Makes the connections to Postgres; None for one of the lock's own.
+        take_over: Whether the session of another hub is ended that has Postgres and does not go by itself.
 
     Yields:
         The lock on the database, to be looked after; None for SQLite, which has a lock that needs none.
 
     Raises:
         Unavailable: Another hub is there, or the database can't be reached.
+        Misconfigured: The database is behind a pooler of connections.
     """
     folder = _sole_hub_of_file(data_dir / "lock", f"the data folder {data_dir}", "choose another with --data-dir")
-    async with folder, sole_hub_of_database(database) as lock:
+    async with folder, sole_hub_of_database(database, primary, take_over=take_over) as lock:
         yield lock
 
 
 @asynccontextmanager
-async def sole_hub_of_database(database: str) -> AsyncIterator[PostgresLock | None]:
+async def sole_hub_of_database(
+    database: str, primary: Primary | None = None, *, take_over: bool = False
+) -> AsyncIterator[PostgresLock | None]:
     """Keeps other hubs away from a database while the block runs; see `sole_hub`."""
     file = sqlite_file(database)
     async with AsyncExitStack() as held:
@@ -142,12 +158,12 @@ async def sole_hub_of_database(database: str) -> AsyncIterator[PostgresLock | No
             beside = file.with_name(f"{file.name}.lock")
             guard = _sole_hub_of_file(beside, f"the database {file}", "choose another with --database-url")
             await held.enter_async_context(guard)
-        if make_url(database).drivername.startswith("sqlite"):
+        if is_sqlite(database):
             yield None
             return
-        lock = PostgresLock(database)
+        lock = PostgresLock(primary or make_primary(database))
         held.push_async_callback(lock.close)
-        await lock.take()
+        await lock.take(take_over=take_over)
         yield lock
 
 
@@ -155,20 +171,23 @@ class PostgresLock:
     """The lock of a hub on its database in Postgres, held by a connection that does nothing else.
 
     Args:
-        url: The database's URL.
+        primary: Makes the connection.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._engine: AsyncEngine | None = None
-        self._connection: AsyncConnection | None = None
-        self._guarded = True
+    def __init__(self, primary: Primary) -> None:
+        self._primary = primary
+        self._connection: Any = None
+        primary.moved.append(self._forget)
 
-    async def take(self) -> None:
+    async def take(self, *, take_over: bool = False) -> None:
         """Takes the lock.
+
+        Args:
+            take_over: Whether to end the session of another hub that does not give it back by itself.
 
         Raises:
             Unavailable: Another hub holds it and does not end in time, or the database can't be reached.
+            Misconfigured: The database is behind a pooler of connections.
         """
         try:
             for tries_left in reversed(range(int(WAIT_SECONDS / _PAUSE))):
@@ -176,11 +195,16 @@ class PostgresLock:
                     return
                 if not tries_left:
                     break
+                if take_over and tries_left < _POLITE_TRIES:
+                    log.warning("the session of another hub is ended", extra={"hub": await self._holder()})
+                    await self._ask(_END_HOLDER)
                 await asyncio.sleep(_PAUSE)
             holder = await self._holder()
         except DATABASE_ERRORS as error:
             raise Unavailable(f"the database can't be opened: {reason_of(error)}") from error
-        raise _taken(holder, "this database", "use another database")
+        raise _taken(
+            holder, "this database", "use another database; one that is frozen or out of reach gives way to --take-over"
+        )
 
     async def keep(self) -> None:
         """Looks after the lock until it is cancelled; takes it again after the connection was lost.
@@ -188,7 +212,7 @@ class PostgresLock:
         Raises:
             Unavailable: Another hub has the lock, so this one has to end.
         """
-        while self._guarded:
+        while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 if not (await self._ask(_HELD) or await self._try()):
@@ -196,48 +220,41 @@ class PostgresLock:
             except DATABASE_ERRORS as error:
                 log.debug("the lock on the database can't be looked after", extra={"error": reason_of(error)})
                 await self.close()
-        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Gives the lock back, if it is held; never waits for a database that does not answer."""
+        self._forget()
+
+    def _forget(self) -> None:
         connection, self._connection = self._connection, None
-        engine, self._engine = self._engine, None
         if connection is not None:
-            with suppress(*DATABASE_ERRORS):
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                driver.terminate()
-                await connection.invalidate()
-                await connection.close()
-        if engine is not None:
-            await engine.dispose(close=False)
+            connection.terminate()
 
     async def _try(self) -> bool:
-        await self._driver()
-        if not self._guarded:
-            return True
         return bool(await self._ask(_TAKE))
 
-    async def _connect(self) -> None:
-        await self.close()
-        self._engine = make_engine(self._url, pool=1)
-        await wait_until_there(self._engine)
-        self._connection = await self._engine.connect()
-        driver = await self._driver()
-        # A pooler answers with a process number of its own. A lock of its session would stay with the pooler.
-        if driver.get_server_pid() != await driver.fetchval("SELECT pg_backend_pid()"):
-            log.warning("the database is behind a pooler of connections, so a second hub can't be kept away")
-            self._guarded = False
-        await driver.execute(f"SET application_name = '{_APPLICATION}{_own_name()}'")
-
-    async def _driver(self) -> Any:
-        if self._connection is None:
-            await self._connect()
-        assert self._connection is not None  # noqa: S101 - it was made
-        return (await self._connection.get_raw_connection()).driver_connection
+    async def _connect(self) -> Any:
+        connection = self._connection = await first_connection(self._primary)
+        # A pooler answers with a process number of its own. It gives the sessions of one client to others, and the
+        # locks with them, so nothing that is known of a session would be true.
+        if connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"):
+            await self.close()
+            raise Misconfigured(
+                "the database is behind a pooler of connections, through which a hub can't tell whether it is the only"
+                " one: give --database-url the address of the server itself"
+            )
+        await connection.execute(f"SET application_name = '{_APPLICATION}{_own_name()}'")
+        # Where the machine of a hub goes away without a word, its lock goes soon after.
+        await connection.execute("SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 1")
+        await connection.execute("SET tcp_keepalives_count = 5; SET tcp_user_timeout = '10s'")
+        return connection
 
     async def _holder(self) -> str:
         said = str(await self._ask(_HOLDER) or "")[:_SAID_MOST]
         return _printable(said.removeprefix(_APPLICATION).encode())
 
     async def _ask(self, statement: str) -> Any:
-        return await (await self._driver()).fetchval(statement, HUB_LOCK)
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = await self._connect()
+        return await connection.fetchval(statement, HUB_LOCK, timeout=_ANSWER_SECONDS)

@@ -8,7 +8,6 @@ from msgspec import Meta, Struct, field
 
 from . import limits, ranges
 from .definition import Definition
-from .log_records import Gap, LogSelection
 from .ranges import Count, JobId, Label, Ref, Sha256
 from .records import (
     BlobLink,
@@ -26,7 +25,7 @@ from .records import (
     Verdict,
     WorkerState,
 )
-from .states import Phase, State
+from .states import AnyReuse, Phase, State
 
 
 class Hello(Message, tag="hello"):
@@ -73,7 +72,9 @@ class Submit(Message, tag="submit"):
     Attributes:
         id: Expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
-        reuse: ``never`` forces a new run although a cached result exists.
+        reuse: The results that answer instead of a new run: ``success``, ``any`` (also of a run that exited with
+            another code than 0), or ``never`` any. Whatever it is, the submission joins a run that is not finished.
+            ``cached`` is an older word for ``any``.
         time_limit: Longest run time in milliseconds, besides the definition's own limit; left out for none.
         queue_limit: Longest time in the queue in milliseconds, after which the job ends as TimedOut; left out for none.
         phase_limits: Longest times of phases in milliseconds, besides the worker's own limits. A phase that is left out
@@ -88,7 +89,7 @@ class Submit(Message, tag="submit"):
     id: JobId | None = None
     namespace: Label = "_"
     priority: ranges.Priority = 0
-    reuse: Literal["cached", "never"] = "cached"
+    reuse: AnyReuse = "success"
     time_limit: ranges.TimeLimit | None = None
     queue_limit: ranges.TimeLimit | None = None
     phase_limits: dict[Phase, ranges.TimeLimit] = {}
@@ -151,20 +152,6 @@ class Unfollow(Message, tag="unfollow"):
 
     ref: Ref
     job: JobId
-
-
-class ReadLog(Message, tag="read_log"):
-    """Asks for log lines from ``since`` on, at most ``limit``; answered by `LogPage`.
-
-    ``select`` asks for a part of the lines only. A selection that takes long comes in several answers: `LogPage.rest`
-    and `LogPage.next` are then the ``select`` and the ``since`` of the next request.
-    """
-
-    ref: Ref
-    job: JobId
-    since: Count = 0
-    limit: ranges.LogPage = limits.LOG_BATCH_LINES
-    select: LogSelection | None = None
 
 
 class Summarise(Message, tag="summarise"):
@@ -235,10 +222,12 @@ class Accepted(Message, tag="accepted"):
     """The answer to `Submit`, sent when the job is durable.
 
     Attributes:
-        answer: ``queued`` (a new run), ``joined`` (an existing run) or ``cached`` (see ``job.verdict``).
+        answer: ``queued`` (a new run), ``joined`` (an existing run) or ``cached`` (see ``job.verdict``, which with the
+            reuse ``any`` may be a failure).
         able: Number of connected workers that could run it when they are free.
         why: The reason in a sentence, when none could, or when the queue is paused.
         job: The job as it is now.
+        earlier: With the answer ``queued``: the end of the job's run before, if there was one.
     """
 
     ref: Ref
@@ -246,6 +235,7 @@ class Accepted(Message, tag="accepted"):
     job: JobState
     able: int = 0
     why: str = ""
+    earlier: Verdict | None = None
 
 
 class Cancelled(Message, tag="cancelled"):
@@ -299,55 +289,6 @@ class Following(Message, tag="following"):
     ref: Ref
     active: bool
     job: JobState | None = None
-
-
-class LogPage(Message, tag="log_page"):
-    """The answer to `ReadLog`.
-
-    Attributes:
-        lines: The lines in order; where seqs jump, the lines between are in ``gaps`` or were not selected.
-        next: The ``since`` of the next page.
-        final: The job is finished and there are no lines after these.
-        gaps: Lines in the range of this page that are no longer kept.
-        rest: With `ReadLog.select`: the ``select`` of the next request, from ``next`` on; absent when nothing is left.
-        cut: True when ``max_bytes`` left out some of the selected lines.
-    """
-
-    ref: Ref
-    lines: list[LogLine]
-    next: int
-    final: bool = False
-    gaps: list[Gap] = []
-    rest: LogSelection | None = None
-    cut: bool = False
-
-
-class JobSummary(Message, tag="job_summary"):
-    """The answer to `Summarise`.
-
-    Attributes:
-        job: Its state; ``verdict`` tells how it ended, if it has.
-        phase: The phase in which it failed, or its present phase; absent when it waits or has succeeded.
-        step: The last step of the build, if it is in phase building or ended there: ``Step 2/5 : RUN make``.
-        last: The last lines of its log.
-        error: The first line that looks like an error, and the lines around it; empty for none, and when the job
-            succeeded.
-        error_seq: The seq of the line that looks like an error.
-        lines: Number of lines that the run has written.
-        missing: Number of these lines that are no longer kept.
-        gaps: The ranges of these lines; the first hundred.
-    """
-
-    ref: Ref
-    job: JobState
-    phase: Phase | None = None
-    step: str = ""
-    last: list[LogLine] = []
-    error: list[LogLine] = []
-    error_seq: int | None = None
-    lines: int = 0
-    missing: int = 0
-    gaps: list[Gap] = []
 
 
 class Explanation(Message, tag="explanation"):

@@ -117,6 +117,10 @@ HEARTBEAT_MS: Final = 10_000
 """Interval between signs of life of a worker or client, in milliseconds; the hub waits 2.5 times as long."""
 PRIORITY: Final = 100
 """Priorities go from -100 to 100; higher runs first."""
+RUNS_KEPT: Final = 20
+"""Most earlier runs of a job that stay readable while it runs again."""
+RUN_TEXT_LENGTH: Final = 300
+"""Longest message or hint of an earlier run, in characters."""
 MAX_ATTEMPTS: Final = 3
 """Lost workers that a job survives, by default."""
 SHORTEST_RETENTION_MS: Final = 60_000

@@ -32,13 +32,10 @@ from .client_messages import (
     Hello,
     Job,
     JobPage,
-    JobSummary,
     List,
     LogLines,
-    LogPage,
     PhaseProgress,
     PutBlobs,
-    ReadLog,
     Submit,
     Summarise,
     Unfollow,
@@ -49,7 +46,17 @@ from .client_messages import (
     WorkerPage,
     Workers,
 )
-from .log_records import STREAMS, Gap, LogSelection, Stream
+from .log_messages import (
+    STREAMS,
+    Gap,
+    JobSummary,
+    ListRuns,
+    LogPage,
+    LogSelection,
+    ReadLog,
+    RunList,
+    Stream,
+)
 from .owning.orders import Configure, Configured, Dismiss, Keep, Keeping, Purge, Purged
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
@@ -78,6 +85,7 @@ from .records import (
     RateLimit,
     Result,
     Resume,
+    Run,
     StepEnd,
     Summary,
     Verdict,
@@ -109,6 +117,7 @@ ClientMessage = (
     | Follow
     | Unfollow
     | ReadLog
+    | ListRuns
     | Summarise
     | Explain
     | Validate
@@ -131,6 +140,7 @@ HubToClient = (
     | WorkerPage
     | Following
     | LogPage
+    | RunList
     | JobSummary
     | Explanation
     | Validated
@@ -208,6 +218,7 @@ __all__ = [
     "Label",
     "Limits",
     "List",
+    "ListRuns",
     "LogBatch",
     "LogLine",
     "LogLines",
@@ -234,6 +245,8 @@ __all__ = [
     "Released",
     "Result",
     "Resume",
+    "Run",
+    "RunList",
     "Sha256",
     "StepEnd",
     "Stream",

@@ -133,8 +133,9 @@ class JobState(Struct, omit_defaults=True):
     has its own ``queued``. ``rev`` grows with each change, and begins again with a job that was removed and submitted
     anew. ``summary`` comes in lists and with the first change of a run, and is left out of the later changes.
     ``log_start`` is the seq of the run's first log line: seqs keep growing when a job runs again. ``back`` says, if an
-    attempt of this run came to nothing, what became of the latest of them: ``worker 'x' was lost``. ``kept`` says that
-    the job is not removed when its retention ends.
+    attempt of this run came to nothing, what became of the latest of them: ``worker 'x' was lost``. ``run`` counts the
+    runs of the job; `ListRuns` tells of the earlier ones. ``kept`` says that the job is not removed when its retention
+    ends.
     """
 
     id: str
@@ -152,12 +153,53 @@ class JobState(Struct, omit_defaults=True):
     verdict: Verdict | None = None
     summary: Summary | None = None
     back: str = ""
+    run: int = 1
     kept: bool = False
 
     @property
     def version(self) -> tuple[int, int]:
         """The place of this state among all states of the job; the greatest is the newest."""
         return self.queued, self.rev
+
+
+class Run(Struct, omit_defaults=True):
+    """One run of a job: a run is a decision to execute the job, and an attempt is one assignment of it.
+
+    Attributes:
+        number: Its place among all runs of the job, from 1 on.
+        queued: Time of the submission that began it, in epoch milliseconds; no two runs of a job have the same.
+        started: Time at which its last attempt was assigned, likewise; 0 if none was.
+        ran: Time at which the container of its last attempt began to run, likewise; 0 if it did not.
+        finished: Time at which it ended, likewise.
+        attempt: The number of its last attempt; 0 if it had none.
+        worker: Name of the worker of its last attempt.
+        reason: The way it ended; absent while it has not. With ``exit_code``, ``message``, ``hint``, ``fault`` and
+            ``duration`` as in `Verdict`. Long texts are cut.
+        log_start: The seq of its first log line.
+        lines: The seq after its last log line.
+        log_bytes: Size of its log in bytes.
+        log_kept: Whether its log can still be read.
+        present: Whether it is the job's present run.
+    """
+
+    number: int
+    queued: int
+    reason: Reason | None = None
+    started: int = 0
+    ran: int = 0
+    finished: int = 0
+    attempt: int = 0
+    worker: str = ""
+    exit_code: int | None = None
+    message: str = ""
+    hint: str = ""
+    fault: Fault | None = None
+    duration: int = 0
+    log_start: int = 0
+    lines: int = 0
+    log_bytes: int = 0
+    log_kept: bool = True
+    present: bool = False
 
 
 class OutputFile(Struct, omit_defaults=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Word(StrEnum):
@@ -56,8 +57,14 @@ class Reason(Word):
 
     @property
     def cacheable(self) -> bool:
-        """Whether submitting the job again answers with this result instead of running it again."""
+        """Whether the run ended by itself, so that its end can be the answer to a later submission (`Reuse`)."""
         return self is Reason.SUCCESS or self is Reason.FAILED
+
+
+Reuse = Literal["success", "any", "never"]
+"""The results that may answer a submission: that of a success; any that has an exit code; or none."""
+AnyReuse = Literal["success", "any", "never", "cached"]
+"""The words for `Reuse` in messages; ``cached`` is an older one for ``any``."""
 
 
 class Fault(Word):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,11 @@ import pytest
 from devtools import base_image, docker_api
 from devtools.asman_processes import HubProcess, asman_processes, clean_environment
 from devtools.engine import Engine
+from devtools.patience import PATIENCE
+from devtools.ports import free_port
 from tests.support.notebook import run_notebook
 from tests.support.python_image import ensure_python
+from tests.support.tls_door import make_certificates
 
 ROOT = Path(__file__).parents[2]
 QUEUE = "docs"
@@ -189,6 +193,66 @@ def test_a_worker_is_shared_by_the_command_of_the_readme(
     finally:
         worker.terminate()
         assert worker.wait(30) == 0
+
+
+def test_a_team_is_set_up_as_its_page_says(hub: HubProcess, environment: dict[str, str], tmp_path: Path) -> None:
+    del hub  # it has made the images
+    make_certificates(tmp_path)
+    for name, made in (("tls.pem", "hub.pem"), ("tls.key", "hub.key")):
+        (tmp_path / name).write_bytes((tmp_path / made).read_bytes())
+    own = {
+        "HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "ASMAN_CONFIG_HOME": str(tmp_path / "own-names"),
+    }
+    environment |= {**own, "SSL_CERT_FILE": str(tmp_path / "ca.pem"), "ASMAN_WORKER_LOCAL_IMAGES": "alpine"}
+    del environment["ASMAN_QUEUE"]
+    host = f"localhost:{free_port()}"
+    started: dict[str, subprocess.Popen[bytes]] = {}
+    before = "exec 2>&1\n"
+
+    def named(text: str) -> str:
+        return text.replace("hub.example:8443", host).replace("--port 8443", f"--port {host.rpartition(':')[2]}")
+
+    try:
+        for each in examples("docs/team.md"):
+            if each.kind == "console background":
+                command = named(each.text).removeprefix("$ ").strip()
+                name = next((word for word in ("ada", "bob") if f"--name {word} " in command), "hub")
+                log = tmp_path / f"{name}.log"
+                with log.open("wb") as out:
+                    started[name] = subprocess.Popen(
+                        ["bash", "-c", f"exec {command}"], env=environment, cwd=tmp_path, stdout=out, stderr=out
+                    )
+                _until_said(log, "hub listening" if name == "hub" else "registered at", started[name])
+                continue
+            if each.kind == "console lost":
+                started["ada"].kill()
+            for part in re.split(r"^\$ ", each.text, flags=re.MULTILINE)[1:]:
+                command, output = _split(part)
+                if "()" in command:
+                    before += f"{command}\n"
+                    continue
+                ended = subprocess.run(
+                    ["bash", "-c", before + named(command)],
+                    capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=_SECONDS,
+                )  # fmt: skip
+                assert fits(ended.stdout, named(output)), f"{command}\nshowed:\n{ended.stdout}\nand not:\n{output}"
+    finally:
+        for process in started.values():
+            process.terminate()
+        for process in started.values():
+            process.wait(60)
+    assert list(started) == ["hub", "ada", "bob"]
+
+
+def _until_said(log: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+    """Waits until a process has written some words."""
+    until = time.monotonic() + PATIENCE
+    while words not in log.read_text(errors="replace"):
+        assert process.poll() is None, log.read_text(errors="replace")
+        assert time.monotonic() < until, log.read_text(errors="replace")
+        time.sleep(0.05)
 
 
 def _until_two(lines: Iterator[str]) -> set[str]:

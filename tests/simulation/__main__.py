@@ -34,7 +34,18 @@ PLANS = Path(__file__).parents[2] / ".run" / "simulation-plans"
 """Folder for shrunk plans."""
 
 ROOMS: Final = ("core", "delivery", "dialect", "logs", "queues", "sessions", "storage")
-WIRE: Final = ("client_messages", "codec", "definition", "encoded", "messages", "records", "states", "worker_messages")
+WIRE: Final = (
+    "client_messages",
+    "codec",
+    "definition",
+    "encoded",
+    "log_messages",
+    "messages",
+    "records",
+    "states",
+    "worker_messages",
+)
+
 PLAYED: Final = (*(f"asman_server.{room}." for room in ROOMS), *(f"asman_shared.{name}." for name in WIRE))
 """Beginnings of the names of the modules that `fingerprint` covers."""
 

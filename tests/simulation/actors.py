@@ -350,6 +350,7 @@ class SimClient(Actor):
         self.deleting: set[str] = set()
         self.refs: dict[int, tuple[str, str]] = {}
         self.hooked: set[int] = set()
+        self.reuse: dict[int, str] = {}
         self.lines: dict[str, int] = {}
         self.followed: set[str] = set()
         self.following: set[str] = set()
@@ -408,8 +409,10 @@ class SimClient(Actor):
         wish.ref = self._next("submit", job)
         if wish.callbacks is not None:
             self.hooked.add(wish.ref)
+        self.reuse[wish.ref] = wish.reuse
         self.say(wish)
-        wish.reuse = "cached"
+        if wish.reuse == "never":
+            wish.reuse = "any"
 
     def _cancel(self, job: str) -> None:
         self.say(Cancel(ref=self._next("cancel", job), job=job, namespace=self.cancelling[job]))
@@ -434,10 +437,7 @@ class SimClient(Actor):
             job = self._answered(message.ref, "submit")
             if message.ref in self.hooked:
                 self.world.judge.hooked.setdefault(job, set()).add(message.answer)
-            if message.answer == "cached":
-                verdict = message.job.verdict
-                assert verdict is not None, "a cached answer without a verdict"
-                assert verdict.reason.cacheable, "a failure was cached like a result"
+            self.world.judge.answered(self.reuse.pop(message.ref), message)
             self.world.judge.acknowledged(job, message.job)
             if message.answer != "cached":
                 self._newer(message.job)

@@ -53,6 +53,7 @@ class SimDatabase:
         self.on_forget: Callable[[JobRow], None] = _unseen
         self.on_unstored: Callable[[str], None] = _unseen
         self.on_lines: Callable[[LogChunk], None] = _unseen
+        self.on_trim: Callable[[str, str, int], None] = _untold
 
     async def commit(self, commit: Commit) -> None:
         """Commits like `asman_server.storage.commit.CommitWriter`; sometimes the answer is lost after the commit."""
@@ -87,9 +88,11 @@ class SimDatabase:
                 self.on_unstored(key[1])
             self.results.pop(key, None)
             self.ends.pop(key, None)
-        for queue, job in [*commit.forget, *commit.clear]:
-            for chunk in [c for c in self.chunks if c[:2] == (queue, job)]:
-                del self.chunks[chunk]
+        for gone in [c for key in commit.forget for c in self.chunks if c[:2] == key]:
+            del self.chunks[gone]
+        for queue, job, first in commit.trim:
+            for old in [c for c in self.chunks if c[:2] == (queue, job) and c[2] < first]:
+                del self.chunks[old]
         for job_id, body in DEFINITIONS.rows(commit.puts):
             self.bodies.setdefault(job_id, body)
         for alias, job_id in ALIASES.rows(commit.puts):
@@ -97,6 +100,8 @@ class SimDatabase:
         for row in JOBS.rows(commit.puts):
             self.rows[row.queue, row.id] = row
             self.on_row(row)
+        for trim in commit.trim:
+            self.on_trim(*trim)
         for queue, job, body in SIGNATURES.rows(commit.puts):
             self.ends[queue, job] = msgspec.msgpack.decode(body, type=Signatures)
         for queue, job, body in RESULTS.rows(commit.puts):
@@ -149,7 +154,7 @@ class SimDatabase:
         for job in live:
             if job.attempt:
                 ends = [c.last + 1 for key, c in self.chunks.items() if key[:2] == (queue, job.id)]
-                job.log_next = max(ends, default=job.log_start)
+                job.log_next = max([job.log_start, *ends])
         finished = sum(row.state == State.FINISHED.value for row in found)
         settings = self.queues.get(queue)
         paused = settings.paused if settings is not None else 0
@@ -229,3 +234,7 @@ def _due(call: WebhookRow) -> tuple[int, int]:
 
 def _unseen(_row: JobRow | LogChunk | str) -> None:
     """Ignores a row, or an id."""
+
+
+def _untold(_queue: str, _job: str, _first: int) -> None:
+    """Ignores that lines are removed."""

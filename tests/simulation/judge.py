@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from asman_server.core.job_state import runs_of
 from asman_server.storage.commit import JobRow, LogChunk, WebhookRow
 from asman_server.webhooks.sender import NotDelivered
+from asman_shared import limits
 from asman_shared.definition import Definition, Source
-from asman_shared.messages import JobState
+from asman_shared.messages import Accepted, JobState
 from asman_shared.states import Fault, Reason, State
 from tests.simulation.loop import virtual_clock
 
@@ -40,13 +43,32 @@ class Judge:
         self._durable: set[str] = set()
         self._seen: dict[str, dict[int, bytes]] = defaultdict(dict)
         self._attempts: dict[str, dict[int, int]] = defaultdict(dict)
-        self._verdicts: dict[tuple[str, int], bytes] = {}
+        self._verdicts: dict[tuple[str, int, bool], bytes] = {}
+        self._runs: dict[str, dict[int, int]] = defaultdict(dict)
         self._accepted: dict[str, set[int]] = defaultdict(set)
 
     def acknowledged(self, asked: str, state: JobState) -> None:
         """Checks the answer to a submit."""
         assert state.id == asked, "the answer is about another job"
         self.acked.add(state.id)
+
+    def answered(self, reuse: str, answer: Accepted) -> None:
+        """Checks whether a submission was answered as it wanted: a run begins only if there is no such result."""
+        if answer.answer == "cached":
+            verdict = answer.job.verdict
+            assert verdict is not None, "a cached answer without a verdict"
+            assert reuse != "never", "a forced run was answered by a result"
+            assert verdict.reason.cacheable, "a run that came to nothing was told as a result"
+            assert verdict.ok or reuse == "any", "a failure was the answer to one who takes successes alone"
+        elif answer.answer == "queued" and answer.earlier is not None and reuse != "never":
+            assert not answer.earlier.ok, "a success was run again"
+            assert reuse == "success" or not answer.earlier.reason.cacheable, "a job with a result was run again"
+
+    def trimmed(self, queue: str, job: str, first: int) -> None:
+        """Checks that no lines are removed of a run that is remembered with its log."""
+        row = self.world.database.rows.get((queue, job))
+        kept = row is not None and self.world.database.job_now(queue, job).log_kept < first
+        assert not kept, "lines were removed of a run that is kept"
 
     def given(self, sources: Sequence[Source], made: Definition) -> None:
         """Checks that a worker runs jobs like the one that it was given."""
@@ -59,8 +81,17 @@ class Judge:
         self._accepted[job].add(attempt)
 
     def committed(self, row: JobRow) -> None:
-        """Notes that a job's state has become durable."""
+        """Notes that a job's state has become durable, and checks that no earlier run of it got lost."""
         self._durable.add(row.id)
+        runs = runs_of(self.world.database.job_now(row.queue, row.id))
+        assert len(runs) <= limits.RUNS_KEPT + 1, "a job remembers too many runs"
+        told = self._runs[row.id]
+        for older, newer in pairwise(runs):
+            assert newer.number == older.number + 1, "a run is missing"
+            assert newer.queued > older.queued and newer.log_start >= older.lines, "two runs overlap"
+        for run in runs:
+            known = told.setdefault(run.queued, run.number)
+            assert known == run.number or row.id in self.world.deletes, "a run was counted anew"
 
     def lines_stored(self, chunk: LogChunk) -> None:
         """Checks that lines are stored with an attempt to whom they belong: the next hub counts on from there."""
@@ -112,7 +143,8 @@ class Judge:
         assert all(a <= state.attempt for r, a in revs.items() if r < state.rev), "an attempt number fell"
         if state.verdict is not None and state.id not in self.forced:
             verdict = msgspec.msgpack.encode(state.verdict)
-            first = self._verdicts.setdefault((state.id, state.queued), verdict)
+            # After a run that came to nothing, the result before it is the job's result again.
+            first = self._verdicts.setdefault((state.id, state.queued, state.verdict.reason.cacheable), verdict)
             assert first == verdict, "the result of a run changed"
 
     def final(self) -> None:
@@ -144,6 +176,7 @@ class Judge:
             if job.verdict.reason in (Reason.SUCCESS, Reason.FAILED) and job_id not in self.forced:
                 said = job.verdict.message
                 mine = said.endswith(f"/{job.attempt}") or said == f"chosen by {job.worker_name}"
+                mine = mine or bool(job.runs and job.runs[-1].queued == job.queued)  # the result of an earlier run
                 assert mine, "the accepted result is another attempt's"
         for job_id, answers in self.hooked.items():
             if job_id in world.database.refused:

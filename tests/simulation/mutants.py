@@ -685,6 +685,58 @@ def _all_is_proof(original: Any) -> Any:
     return lambda _self, _claim: True
 
 
+def _failures_answer_all(original: Any) -> Any:
+    """Takes a failure for the answer to whoever wants successes alone."""
+    return lambda verdict, reuse: original(verdict, "any" if reuse == "success" else reuse)
+
+
+def _failures_answer_nobody(original: Any) -> Any:
+    """Runs a failed job again for whoever takes any result."""
+    return lambda verdict, reuse: original(verdict, "success" if reuse == "any" else reuse)
+
+
+def _standing_success_unseen(original: Any) -> Any:
+    """Looks at the last run alone, so that a cancelled run hides the success before it."""
+
+    def answered(state: QueueState, job: Any, event: Any) -> bool:
+        previous, job.previous = job.previous, None
+        found: bool = original(state, job, event)
+        job.previous = previous
+        return found
+
+    return answered
+
+
+def _runs_forgotten(original: Any) -> Any:
+    """Remembers the last run alone."""
+
+    def keep_run(state: QueueState, job: Any) -> None:
+        job.runs = None
+        original(state, job)
+
+    return keep_run
+
+
+def _runs_without_end(original: Any) -> Any:
+    """Adds the present run again when the next begins, although it is among the runs already."""
+
+    def keep_run(state: QueueState, job: Any) -> None:
+        original(state, job)
+        if job.runs:
+            job.runs = [*job.runs, job.runs[-1]]
+
+    return keep_run
+
+
+def _logs_of_runs_deleted(original: Any) -> Any:
+    """Deletes all lines of a job with those of its oldest run."""
+
+    def trim_log(self: Batch, key: Any, first: int) -> None:
+        original(self, key, first + 2**40)
+
+    return trim_log
+
+
 MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "results are taken without the fence": (QueueState, "live", _no_fence),
     "attempt numbers start again with each run": (submissions, "begin", _attempt_of_any_worker),
@@ -742,6 +794,12 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a removal is told after the job that comes after it": (GroupCommitter, "_release", _removals_told_late),
     "a refused state is told all the same": (GroupCommitter, "_give_up", _refused_states_are_told),
     "nothing takes the place of a refused result": (endings, "give_up", _refused_ends_stay),
+    "failures answer those who take successes alone": (submissions, "answers", _failures_answer_all),
+    "failures answer nobody": (submissions, "answers", _failures_answer_nobody),
+    "a run that comes to nothing hides the success before it": (submissions, "_answered", _standing_success_unseen),
+    "runs before the last are forgotten": (submissions, "keep_run", _runs_forgotten),
+    "a run is remembered twice": (submissions, "keep_run", _runs_without_end),
+    "the logs of all runs go with that of the oldest": (Batch, "trim_log", _logs_of_runs_deleted),
     "the end of a task is not noticed": (Supervisor, "_watched", _end_of_a_task_unseen),
 }
 """The planted bugs by description: the object and attribute that each replaces, and the replacement."""

@@ -103,6 +103,7 @@ class Want(Struct, tag="want", omit_defaults=True):
     job: Wished
     namespace: str = "_"
     forced: bool = False
+    any: bool = False
     priority: int = 0
     queue_limit: int = 0
     hooked: bool = False
@@ -111,6 +112,7 @@ class Want(Struct, tag="want", omit_defaults=True):
         """Returns a description for people."""
         more = [f"in namespace {self.namespace}"] if self.namespace != "_" else []
         more += ["although a result is known"] if self.forced else []
+        more += ["or takes any result"] if self.any else []
         more += [f"with priority {self.priority}"] if self.priority else []
         more += [f"to wait at most {self.queue_limit / 1000:g} s"] if self.queue_limit else []
         more += ["with webhooks"] if self.hooked else []
@@ -300,6 +302,7 @@ def _draw_want(random: Random, at: float, client: str, job: Wished) -> Want:
         job=job,
         namespace=random.choice(["_", "_", "a", "b"]),
         forced=random.random() < 0.1,
+        any=random.random() < 0.3,
         priority=random.choice([0, 0, 0, 5]),
         queue_limit=random.choice([3000, 30_000]) if random.random() < 0.1 else 0,
         hooked=random.random() < 0.3,

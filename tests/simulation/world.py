@@ -65,6 +65,7 @@ class World:
         self.database.on_row = self.judge.committed
         self.database.on_forget = self.judge.forgotten
         self.database.on_lines = self.judge.lines_stored
+        self.database.on_trim = self.judge.trimmed
         self.database.on_unstored = lambda job: self.deletes.add(job)
         self.host = Host(plan.stream, self.database, policy, setting.delay, self.judge.call)
         self.host.on_broken = self._hub_failed
@@ -267,7 +268,7 @@ class World:
             ref=0,
             definition=made,
             namespace=item.namespace,
-            reuse="never" if item.forced else "cached",
+            reuse="never" if item.forced else "any" if item.any else "success",
             priority=item.priority,
         )
         if item.job.kind == "stuck":

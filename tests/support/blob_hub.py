@@ -23,11 +23,11 @@ from asman_server.rest import base as rest
 from asman_server.rest import blobs as rest_blobs
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.messages import BlobPart, BlobTicket
 from asman_shared.units import MIB
 from devtools.patience import PATIENCE
 from devtools.ports import free_port
+from tests.support.direct_writer import DirectWriter
 
 DAY = 24 * 3_600_000
 RETENTION = 7 * DAY
@@ -174,7 +174,7 @@ async def open_blob_hub(
     hub = BlobHub(store, clock, signer, quota or Quota(), folder / "incoming", reserve)
     engine, writer = make_engine(database), make_engine(database, pool=1)
     await migrate(engine)
-    hub.committer = GroupCommitter(SqlWriter(writer))
+    hub.committer = GroupCommitter(DirectWriter(writer))
     writing = asyncio.create_task(hub.committer.run())
     try:
         async with hub.blobs.open(Catalogue(engine, hub.committer)), aiohttp.ClientSession() as hub.http, _served(hub):

@@ -49,6 +49,8 @@ def check_core(core: QueueCore) -> None:
         assert holders, "a job that nobody holds is still there"
         if state is finished:
             continue
+        unasked = job.previous is not None and job.previous.ok and not job.forced
+        assert not unasked, "a job with a success runs, and nobody forced it"
         if state is running:
             assert job.id in live, "a running job without exactly one live lease"
         if holders != _DEFAULT and not state.over:

@@ -54,7 +54,7 @@ describe("the job editor", () => {
     editor.request("run");
     await eventually(() => expect(editor.open.value?.job.value?.state).toBe("Queued"));
     expect(editor.answer.value?.answer).toBe("queued");
-    expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "cached" });
+    expect(submits()[0]).toMatchObject({ definition: { image: "a", command: "b", env: {} }, reuse: "success" });
   });
 
   it("knows a job that its queue does not have, and one of the URL that has not run from it", async () => {

@@ -46,13 +46,17 @@ async def submit(
     Raises:
         AsmanError: The hub refused the job or can't be reached.
     """
+    from ..errors import describe
+
     total = sum(_size(Path(path)) for path in cast(dict[str, Path], fields.get("files") or {}).values())
     own: dict[str, Any] = {**policy, **fields, "definition": definition}
     with progress("uploading", total, quiet=terminal.quiet) as moved:
         job = await queue.submit(progress=moved, **own)
     terminal.note(f"{_ANSWERS[job.answer]} {link_of(job)}")
     if job.answer == "cached" and job.verdict is not None and not job.verdict.ok:
-        terminal.note("this result is a failure; to run the job again, add --reuse never")
+        terminal.note("this result is a failure; without --reuse any, the job runs again")
+    if job.earlier is not None and not job.earlier.ok:
+        terminal.note(f"it ran before, and {describe(job.earlier)}")
     if job.verdict is None and (job.why or not job.able):
         terminal.note(f"waiting: {job.why or 'no connected worker can run it'}")
         known = queue.counts

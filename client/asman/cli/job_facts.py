@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from asman_shared.definition import DataRef, Definition, Step
-    from asman_shared.messages import JobState, Verdict
+    from asman_shared.messages import JobState, Run, Verdict
 
     from ..job import Job
     from ..outputs import JobResult, Output
@@ -59,6 +59,8 @@ def ended_facts(job: Job, result: JobResult | None) -> Iterator[Fact]:
     worker = (result.worker if result is not None else "") or state.worker
     if worker:
         yield "worker", worker if worker == state.worker or not state.worker else f"{worker} ({state.worker})"
+    if state.run > 1:
+        yield "run", f"{state.run} (--runs shows the others)"
     if state.attempt > 1:
         yield "attempts", f"{state.attempt} in all runs of the job"
     if state.back:
@@ -92,6 +94,23 @@ def _state(state: JobState, verdict: Verdict | None) -> str:
 def _times(state: JobState) -> Iterator[Fact]:
     times = (("submitted", state.queued), ("started", state.started), ("finished", state.finished))
     yield from ((name, local_time(at)) for name, at in times if at)
+
+
+def run_row(run: Run) -> tuple[str, ...]:
+    """Returns the cells of a run in a table of runs."""
+    from asman_shared.units import format_duration
+
+    taken = run.duration or (max(0, run.finished - run.started) if run.started and run.finished else 0)
+    kept = "" if run.log_kept else "not kept"
+    return (
+        str(run.number),
+        "not yet" if run.reason is None else run.reason.value,
+        "" if run.exit_code is None else str(run.exit_code),
+        local_time(run.started) if run.started else "",
+        format_duration(taken) if taken else "",
+        run.worker,
+        kept or f"{run.lines - run.log_start} lines",
+    )
 
 
 def local_time(at: int) -> str:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args, get_type_hints
 
 import typer
 
@@ -73,7 +73,7 @@ class JobOptions:
     max_attempts: AttemptsOption = None
     namespace: o.NamespaceOption = "_"
     priority: o.PriorityOption = 0
-    reuse: o.ReuseOption = "cached"
+    reuse: o.ReuseOption = "success"
 
     def fields(self) -> JobFields:
         """Builds the arguments that describe the job.
@@ -125,6 +125,7 @@ class JobOptions:
             BadRequest: An option can't be parsed.
         """
         from asman_shared.errors import BadRequest
+        from asman_shared.states import AnyReuse
         from asman_shared.units import parse_size
 
         from ..deadline import milliseconds, phase_limits
@@ -136,12 +137,13 @@ class JobOptions:
         if self.memory is not None:
             parse_size(self.memory)
 
-        if self.reuse not in ("cached", "never"):
-            raise BadRequest(f"--reuse must be 'cached' or 'never', not '{self.reuse}'")
+        reuse = next((each for each in get_args(AnyReuse) if each == self.reuse), None)
+        if reuse is None:
+            raise BadRequest(f"--reuse must be 'success', 'any' or 'never', not '{self.reuse}'")
         return {
             "namespace": self.namespace,
             "priority": self.priority,
-            "reuse": "never" if self.reuse == "never" else "cached",
+            "reuse": reuse,
             "timeout": self.timeout,
             "queue_timeout": self.queue_timeout,
             "phase_timeouts": _phases(self.phase_timeout),
@@ -153,7 +155,7 @@ class JobOptions:
         return {name: value for name, value in self.policy().items() if value not in (None, _DEFAULTS.get(name))}
 
 
-_DEFAULTS: Final[dict[str, Any]] = {"namespace": "_", "priority": 0, "reuse": "cached", "phase_timeouts": {}}
+_DEFAULTS: Final[dict[str, Any]] = {"namespace": "_", "priority": 0, "reuse": "success", "phase_timeouts": {}}
 
 
 def _phases(given: list[str] | None) -> dict[Any, Any]:

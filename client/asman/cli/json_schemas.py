@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from asman_shared.client_messages import Explanation
 from asman_shared.definition import DataRef, Definition
-from asman_shared.log_records import Gap, Stream
-from asman_shared.messages import Counts, JobState, WorkerState
+from asman_shared.log_messages import Gap, Stream
+from asman_shared.messages import Counts, JobState, Run, Verdict, WorkerState
 from asman_shared.states import Phase
 
 
@@ -30,6 +30,8 @@ class JobValue(JobState, omit_defaults=True):
     answer: Literal["", "queued", "joined", "cached"] = ""
     able: int = 0
     why: str = ""
+    earlier: Verdict | None = None
+    runs: list[Run] = []
     definition: Definition | None = None
     outputs: dict[str, OutputValue] = {}
     skipped: dict[str, str] = {}

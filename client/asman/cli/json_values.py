@@ -27,6 +27,8 @@ def job_value(job: Job, result: JobResult | None = None) -> dict[str, Any]:
     value = {**state_value(job.state), "url": job.url}
     if job.answer:
         value |= {"answer": job.answer, "able": job.able, "why": job.why}
+    if job.earlier is not None:
+        value["earlier"] = msgspec.to_builtins(job.earlier)
     if job.verdict is not None:
         value["verdict"] = msgspec.to_builtins(job.verdict)
     if result is not None:

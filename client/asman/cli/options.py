@@ -80,7 +80,12 @@ PriorityOption = Annotated[
     int, typer.Option("--priority", min=-limits.PRIORITY, max=limits.PRIORITY, help="Higher priorities run first.")
 ]
 ReuseOption = Annotated[
-    str, typer.Option("--reuse", help="'never' runs the job even if there is a result.", metavar="cached|never")
+    str,
+    typer.Option(
+        "--reuse",
+        help="Results that answer instead of a new run: of a success, of any run that ended by itself, or never.",
+        metavar="success|any|never",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write no notes to standard error.")]

@@ -208,6 +208,11 @@ class Job(Mirror[job.Job]):
         return self._inner.why
 
     @property
+    def earlier(self) -> m.Verdict | None:
+        """With the answer ``queued``: the end of the job's run before, if there was one."""
+        return self._inner.earlier
+
+    @property
     def namespace(self) -> str:
         """The slot that holds the job."""
         return self._inner.namespace
@@ -304,6 +309,7 @@ class Job(Mirror[job.Job]):
         phase: str | Iterable[str] = (),
         around: str = "",
         max_bytes: int | None = None,
+        run: int = 0,
     ) -> Iterator[Line]:
         """Yields the job's log: the lines so far, then new ones, until the job is finished and its log is complete.
 
@@ -324,9 +330,11 @@ class Job(Mirror[job.Job]):
             phase: A phase such as ``building`` or ``running``, or several.
             around: ``first_error``: only the lines around the first one that looks like an error.
             max_bytes: Only this many bytes of text; with ``tail``, the last ones.
+            run: The number of an earlier run, whose log is read (`Job.runs`); 0 for the present one.
 
         Raises:
             BadRequest: The selection is invalid or can't be followed.
+            NotFound: The log of that run is not kept.
             AsmanError: As for `wait`.
         """
         return self._loop.each(
@@ -343,14 +351,26 @@ class Job(Mirror[job.Job]):
                 phase=phase,
                 around=around,
                 max_bytes=max_bytes,
+                run=run,
             )
         )
 
     def log_parts(
-        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None
+        self, since: int = 0, *, follow: bool | None = None, select: m.LogSelection | None = None, run: int = 0
     ) -> Iterator[list[Line]]:
         """Yields lines as `logs` does, but many at a time, for programs that show a million of them."""
-        return self._loop.each(self._inner.log_parts(since, follow=follow, select=select))
+        return self._loop.each(self._inner.log_parts(since, follow=follow, select=select, run=run))
+
+    def runs(self, timeout: Duration | None = None) -> list[m.Run]:
+        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+
+        Args:
+            timeout: In seconds.
+
+        Raises:
+            NotFound: The hub no longer knows the job.
+        """
+        return self._loop.run(self._inner.runs(timeout))
 
     def summary(self, timeout: Duration | None = None) -> m.JobSummary:
         """Returns a one-page summary of the job: phase, build step, last lines, and the first error.

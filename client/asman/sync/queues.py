@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from asman.address import Address
 from asman.bulk import WINDOW, Item, from_thread
@@ -19,7 +19,7 @@ from asman.definitions import SubmitFields as SubmitFields
 from asman.inputs import Data
 from asman_shared import messages as m
 from asman_shared.definition import DataRef, Definition
-from asman_shared.states import Phase
+from asman_shared.states import AnyReuse, Phase
 from asman_shared.transfer import Progress
 
 from .jobs import Job
@@ -69,7 +69,7 @@ class Queue(MirroredQueue):
         *,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: AnyReuse = "success",
         timeout: Duration | None = None,
         queue_timeout: Duration | None = None,
         phase_timeouts: Mapping[Phase | str, Duration] | None = None,
@@ -88,7 +88,8 @@ class Queue(MirroredQueue):
             definition: A complete definition: an object, its JSON form, or a job that has it; ``fields`` replace parts.
             namespace: A slot that holds one job at a time: a newer job in it releases the older. ``_`` is exempt.
             priority: From -100 to 100; higher runs first.
-            reuse: ``never`` forces a new run even if there is a result.
+            reuse: The results that answer instead of a new run: ``success``; ``any``, also that of a job that failed;
+                or ``never``.
             timeout: Maximum run time, in seconds or as text (``20m``).
             queue_timeout: Maximum time to wait for a worker, in seconds or as text.
             phase_timeouts: Maximum times of other phases, in seconds or as text: ``{"pulling": "10m"}``.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mypy_extensions import mypyc_attr
 
-from asman_shared.messages import Held, Kept, Outcome
+from asman_shared.messages import Held, Kept, Outcome, Verdict
 from asman_shared.states import Reason
 
 from .callbacks import Call
@@ -76,13 +76,14 @@ class StoreResult(Effect):
 
 
 @mypyc_attr(acyclic=True)
-class ClearRun(Effect):
-    """Delete the log of the job's earlier run."""
+class BeginRun(Effect):
+    """Begin the log of the job's next run, and delete the lines before ``kept``, which are of runs long ago."""
 
-    __slots__ = ("job",)
+    __slots__ = ("job", "kept")
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, kept: int) -> None:
         self.job = job
+        self.kept = kept
 
 
 @mypyc_attr(acyclic=True)
@@ -132,18 +133,28 @@ class Resumed(Effect):
 
 @mypyc_attr(acyclic=True)
 class SubmitAnswer(Effect):
-    """After the commit, answer a `Submitted`."""
+    """After the commit, answer a `Submitted`.
 
-    __slots__ = ("able", "answer", "job", "reply_to", "why")
+    ``earlier`` is the end of the job's last run, when a new one begins.
+    """
+
+    __slots__ = ("able", "answer", "earlier", "job", "reply_to", "why")
 
     def __init__(
-        self, reply_to: Any, answer: Literal["queued", "joined", "cached"], job: Job, able: int, why: str
+        self,
+        reply_to: Any,
+        answer: Literal["queued", "joined", "cached"],
+        job: Job,
+        able: int,
+        why: str,
+        earlier: Verdict | None = None,
     ) -> None:
         self.reply_to = reply_to
         self.answer = answer
         self.job = job
         self.able = able
         self.why = why
+        self.earlier = earlier
 
 
 @mypyc_attr(acyclic=True)

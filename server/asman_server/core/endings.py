@@ -23,6 +23,8 @@ def accept(state: QueueState, job: Job, outcome: Outcome, now: int) -> None:
     if job.log_next < outcome.lines <= job.log_next + LINES_AHEAD:
         job.log_next = outcome.lines
     verdict = verdict_of(outcome, job.log_next)
+    if job.previous is not None and not job.previous.ok:
+        job.previous = None  # only a success outlives what a worker says of a later run
     if verdict.reason.cacheable or job.previous is None:
         state.out.append(fx.StoreResult(job, outcome))
     finish(state, job, verdict, now)

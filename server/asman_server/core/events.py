@@ -6,13 +6,13 @@ They are plain classes for the same reason as the `effects`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import Shape
 from asman_shared.messages import Outcome, Register, Summary
-from asman_shared.states import Phase, Reason, State
+from asman_shared.states import Phase, Reason, Reuse, State
 
 from .callbacks import Calls
 from .job import Job
@@ -52,7 +52,7 @@ class Submitted(Event):
         reply_to: Any = None,
         namespace: str = "_",
         priority: int = 0,
-        reuse: Literal["cached", "never"] = "cached",
+        reuse: Reuse = "success",
         run_limit: int = 0,
         queue_limit: int = 0,
         phase_limits: dict[Phase, int] | None = None,
@@ -65,7 +65,7 @@ class Submitted(Event):
         self.reply_to = reply_to
         self.namespace = namespace
         self.priority = priority
-        self.reuse: Literal["cached", "never"] = reuse
+        self.reuse: Reuse = reuse
         self.run_limit = run_limit
         self.queue_limit = queue_limit
         self.phase_limits = phase_limits

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mypy_extensions import mypyc_attr
 
 from asman_shared.definition import BARE_SHAPE, MACHINE, Shape, source_of
-from asman_shared.messages import Summary, Verdict
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
@@ -45,6 +45,9 @@ class Job:
             job through a new run neither misses a line nor takes a new one for an old one.
         log_next: Seq of the next log line.
         log_attempt: Seq of the first log line of the present attempt; lines of this run before it are of lost attempts.
+        log_bytes: Size of the log of this run that is kept, in bytes.
+        log_kept: Seq of the first log line that is not deleted, over all runs.
+        runs: The ended runs before this one, oldest first; None when it is the first.
         hooks: Webhooks to call at the end of the run; None when there are none.
         kept: Whether it is kept beyond its retention.
     """
@@ -61,6 +64,8 @@ class Job:
         "kept",
         "lane",
         "log_attempt",
+        "log_bytes",
+        "log_kept",
         "log_next",
         "log_start",
         "losses",
@@ -76,6 +81,7 @@ class Job:
         "returned",
         "rev",
         "run_limit",
+        "runs",
         "shape",
         "started",
         "state",
@@ -119,6 +125,9 @@ class Job:
         hooks: list[Hook] | None = None,
         log_attempt: int = 0,
         back: str = "",
+        log_bytes: int = 0,
+        log_kept: int = 0,
+        runs: list[Run] | None = None,
         kept: bool = False,
     ) -> None:
         self.id = id
@@ -153,6 +162,9 @@ class Job:
         self.hooks = hooks
         self.log_attempt = log_attempt
         self.back = back
+        self.log_bytes = log_bytes
+        self.log_kept = log_kept
+        self.runs = runs
         self.kept = kept
 
     def __eq__(self, other: object) -> bool:
@@ -204,6 +216,9 @@ class Job:
             record.hooks,
             record.log_attempt,
             record.back,
+            record.log_bytes,
+            record.log_kept,
+            record.runs,
             record.kept,
         )
 
@@ -242,6 +257,9 @@ class Job:
             self.hooks,
             self.log_attempt,
             self.back,
+            self.log_bytes,
+            self.log_kept,
+            self.runs,
             self.kept,
         )
 

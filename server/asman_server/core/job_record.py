@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from asman_shared.definition import DEFAULT_SHAPE, Shape
-from asman_shared.messages import Summary, Verdict
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, State
 
 from .callbacks import Hook
@@ -57,5 +57,8 @@ class JobRecord(Struct, gc=False, omit_defaults=True):
     hooks: list[Hook] | None = None
     log_attempt: int = 0
     back: str = ""
+    log_bytes: int = 0
+    log_kept: int = 0
+    runs: list[Run] | None = None
     kept: bool = False
     v: int = RECORD_VERSION

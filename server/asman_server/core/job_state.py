@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
+from asman_shared import limits
 from asman_shared.definition import Definition, Shape
-from asman_shared.messages import JobState, Summary
+from asman_shared.messages import JobState, Run, Summary, Verdict
 
 from .job import Job
 
@@ -31,8 +34,50 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
         log_start=job.log_start,
         back=job.back,
         summary=job.summary if summary else None,
+        run=number_of(job) if job.runs else 1,
         kept=job.kept,
     )
+
+
+def number_of(job: Job) -> int:
+    """Returns the number of a job's present run among all its runs, from 1 on."""
+    if not job.runs:
+        return 1
+    last = job.runs[-1]
+    return last.number if last.queued == job.queued else last.number + 1
+
+
+def run_of(job: Job, verdict: Verdict | None) -> Run:
+    """Returns the present run of a job, which ended with a verdict or has not ended."""
+    run = Run(
+        number=number_of(job),
+        queued=job.queued,
+        started=job.started,
+        ran=job.ran,
+        finished=job.finished,
+        attempt=job.attempt if job.started else 0,
+        worker=job.worker_name,
+        log_start=job.log_start,
+        lines=job.log_next,
+        log_bytes=job.log_bytes,
+    )
+    if verdict is not None:
+        run.reason = verdict.reason
+        run.exit_code = verdict.exit_code
+        run.message = _cut(verdict.message, limits.RUN_TEXT_LENGTH)
+        run.hint = _cut(verdict.hint, limits.RUN_TEXT_LENGTH)
+        run.fault = verdict.fault
+        run.duration = verdict.duration
+    return run
+
+
+def runs_of(job: Job) -> list[Run]:
+    """Returns the runs of a job that are remembered, oldest first and its present run last."""
+    runs = [replace(run, log_kept=run.log_start >= job.log_kept) for run in job.runs or ()]
+    if not runs or runs[-1].queued != job.queued:
+        runs.append(run_of(job, job.verdict))
+    runs[-1].present = True
+    return runs
 
 
 def summarise(definition: Definition, shape: Shape) -> Summary:
@@ -46,9 +91,13 @@ def summarise(definition: Definition, shape: Shape) -> Summary:
     return Summary(
         image=definition.image or "",
         build=built[:COMMAND_SHOWN],
-        command=text if len(text) <= COMMAND_SHOWN else text[: COMMAND_SHOWN - 1] + "…",
+        command=_cut(text, COMMAND_SHOWN),
         tags=tuple(definition.tags or ()),
         cpus=shape.cpus / 1000,
         memory=shape.memory,
         gpus=shape.gpus,
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

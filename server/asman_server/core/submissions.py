@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from asman_shared import limits
-from asman_shared.states import Reason, State
+from asman_shared.states import Reason, Reuse, State
 
 from . import assignments, endings, webhooks
 from . import effects as fx
 from . import events as ev
 from .job import Job
+from .job_state import run_of
 from .state import QueueState
+from .verdicts import answers
 
 ALL_NAMESPACES: Final = "*"
 DEFAULT_NAMESPACE: Final = "_"
@@ -26,10 +28,11 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
 
     1. refused: the job has no room for another webhook (`webhooks.FULL`);
     2. crowded: as many namespaces hold the unfinished job as may, and this is another one (`CROWDED`);
-    3. cached: the job has a result that may be reused, which is the answer;
+    3. cached: the job has a result that the submission reuses (`verdicts.answers`), which is the answer;
     4. joined: the job waits or runs already, and this submission waits with the others;
     5. queued: a new run begins, and is offered to the workers.
 
+    So a submission that comes while the job runs joins that run whatever it reuses: nobody runs a job twice at a time.
     Before outcomes 3 to 5 the namespace releases the job that it held.
     """
     job = state.jobs.get(event.job)
@@ -41,7 +44,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         return
     if event.namespace != DEFAULT_NAMESPACE:
         _take_slot(state, event.namespace, event.job, now)
-    if job is not None and job.state is State.FINISHED and event.reuse == "cached" and _answered(state, job, event):
+    if job is not None and job.state is State.FINISHED and _answered(state, job, event):
         return
     if job is not None and job.state is not State.FINISHED:
         _hold(state, job, event.namespace)
@@ -51,6 +54,7 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         able, why = _able(state, job)
         state.out.append(fx.SubmitAnswer(event.reply_to, "joined", job, able, why))
         return
+    earlier = job.verdict if job is not None else None
     if job is None:
         floor = state.removed.pop(event.job, 0)
         job = Job(
@@ -64,21 +68,32 @@ def submit(state: QueueState, event: ev.Submitted, now: int) -> None:
         state.jobs[event.job] = job
     else:
         state.finished -= 1
-        state.out.append(fx.ClearRun(job.id))
+        keep_run(state, job)
     begin(state, job, event, now)
     state.out.extend(webhooks.begun(job, event))
     able, why = _able(state, job)
-    state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why))
+    state.out.append(fx.SubmitAnswer(event.reply_to, "queued", job, able, why, earlier))
     assignments.offer(state, job, now)
 
 
+def would_begin(job: Job | None, reuse: Reuse) -> bool:
+    """Whether a submission would begin a new run of a job, instead of joining one or getting a stored result."""
+    if job is None:
+        return True
+    return job.state is State.FINISHED and not (answers(job.verdict, reuse) or answers(job.previous, reuse))
+
+
 def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
-    """Answers with the result of a finished job, if it has one that may be reused."""
-    if job.previous is not None and not (job.verdict and job.verdict.reason.cacheable):
+    """Answers with the result of a finished job, if it has one that the submission reuses.
+
+    After a run that came to nothing, such as a cancelled one, the result before it is the job's result again.
+    """
+    if not answers(job.verdict, event.reuse):
+        if not answers(job.previous, event.reuse):
+            return False
+        keep_run(state, job)
         job.verdict, job.previous = job.previous, None
         state.changed(job)
-    if job.verdict is None or not job.verdict.reason.cacheable:
-        return False
     _hold(state, job, event.namespace)
     state.out.extend(webhooks.cached(job, event))
     state.out.append(fx.SubmitAnswer(event.reply_to, "cached", job, 0, ""))
@@ -92,7 +107,7 @@ def _able(state: QueueState, job: Job) -> tuple[int, str]:
 
 
 def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
-    """Begins a new run of a job; of the old run only the attempt number and a reusable verdict stay.
+    """Begins a new run of a job; of the old run the attempt number, a result and its place among the runs stay.
 
     Clients tell the runs of a job apart by the time of their submission, so no two runs have the same.
     """
@@ -104,6 +119,7 @@ def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
     job.forced = event.reuse == "never"
     job.losses = 0
     job.log_start = job.log_next
+    job.log_bytes = 0
     job.returned = job.started = job.ran = job.finished = 0
     job.worker = job.worker_name = job.back = ""
     job.queued = max(now, job.queued + 1)
@@ -120,6 +136,27 @@ def begin(state: QueueState, job: Job, event: ev.Submitted, now: int) -> None:
     state.ready.push(job)
     state.waits.watch(job)
     state.changed(job, first=True)
+
+
+def keep_run(state: QueueState, job: Job) -> None:
+    """Adds the present run, which has ended, to those that stay readable, and begins the log of the next.
+
+    The newest `limits.RUNS_KEPT` stay. Of their logs the newest stay that together are no larger than the log of one
+    run may be.
+    """
+    runs = job.runs or []
+    if not runs or runs[-1].queued != job.queued:
+        runs = [*runs, run_of(job, job.verdict)][-limits.RUNS_KEPT :]
+        room = state.policy.log_bytes
+        kept = job.log_next
+        for run in reversed(runs):
+            room -= run.log_bytes
+            if room < 0 and run is not runs[-1]:
+                break
+            kept = run.log_start
+        job.log_kept = max(job.log_kept, kept)
+        job.runs = runs
+    state.out.append(fx.BeginRun(job.id, job.log_kept))
 
 
 def release(state: QueueState, job: Job, namespace: str, reason: Reason, now: int) -> bool:

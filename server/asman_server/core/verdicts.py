@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from asman_shared.messages import Outcome, Verdict
-from asman_shared.states import Fault, Reason
+from asman_shared.states import Fault, Reason, Reuse
 
 WHY_ABORTED: Final[dict[Reason, str]] = {
     Reason.CANCELLED: "the job was cancelled",
@@ -38,6 +38,13 @@ _EXIT_CODES: Final = {
     139: "it crashed (signal 11, an invalid memory access)",
     143: "it was terminated (signal 15)",
 }
+
+
+def answers(verdict: Verdict | None, reuse: Reuse) -> bool:
+    """Whether a verdict is the answer to a submission with this reuse, instead of a new run."""
+    if verdict is None or reuse == "never":
+        return False
+    return verdict.ok if reuse == "success" else verdict.reason.cacheable
 
 
 def verdict_of(outcome: Outcome, lines: int) -> Verdict:

@@ -42,6 +42,8 @@ class HubHttpProtocol(HttpToolsProtocol):
     """Bytes of the head that have arrived."""
     _in_head = True
     """Whether a head is still to arrive, or is arriving."""
+    _at_once = False
+    """Whether the present request was answered when its head was complete."""
     _always: tuple[list[tuple[bytes, bytes]] | None, bytes] = None, b""
     """The headers of every answer, and their lines."""
 
@@ -87,6 +89,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Notes that the head of another request begins."""
         super().on_message_begin()
         self._in_head = True
+        self._at_once = False
         self._head = 0
 
     def on_headers_complete(self) -> None:
@@ -98,17 +101,17 @@ class HubHttpProtocol(HttpToolsProtocol):
             size += len(name) + len(value)
         if size > HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._answered_at_once():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Takes a piece of the body, but not of a request that was refused."""
-        if not self.transport.is_closing():
+        """Takes a piece of the body, but not of a request that was refused or answered."""
+        if not self.transport.is_closing() and not self._at_once:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Ends a request, but not one that was refused."""
-        if not self.transport.is_closing():
+        """Ends a request, but not one that was refused or answered."""
+        if not self.transport.is_closing() and not self._at_once:
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +120,27 @@ class HubHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     # ------------------------------------------------------------------------------------------------------- answers
+
+    def _answered_at_once(self) -> bool:
+        """Answers a request before uvicorn makes a scope and a cycle of it, if it is next and its answer is at hand."""
+        last: RequestResponseCycle | None = self.cycle  # uvicorn has none before the first request
+        busy = last is not None and not last.response_complete
+        url = self.url
+        # Addresses that take more to read, and requests that wait for their turn, are looked at again in `_begin`.
+        if busy or self.pipeline or self.flow.write_paused or not url.isascii() or b"%" in url or b"#" in url:
+            return False
+        if self.parser.get_method() != b"GET" or not self.turns.room:
+            return False
+        path, _, query = url.partition(b"?")
+        found = self.prompts.answer(path.decode(), query)
+        if found is None or any(name in _MORE for name, _ in self.headers):
+            return False
+        self.turns.take(self.loop)
+        self._at_once = True
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self._write(self.server_state.default_headers, *found, keep_alive=keep_alive)
+        self.on_response_complete()
+        return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begins a request now, or in one of the next turns of the event loop."""
@@ -138,14 +162,18 @@ class HubHttpProtocol(HttpToolsProtocol):
     def _answer(self, cycle: RequestResponseCycle, headers: bytes, body: bytes) -> None:
         """Writes an answer as uvicorn does, and ends the request as the task of an application would."""
         if not cycle.disconnected:
-            end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-            always = self._lines_of(cycle.default_headers)
-            self.transport.write(b"".join((STATUS_LINE[200], always, headers, end, body)))
             cycle.response_started = cycle.response_complete = True
-            if not cycle.keep_alive:
-                self.transport.close()
+            self._write(cycle.default_headers, headers, body, keep_alive=cycle.keep_alive)
             cycle.on_response()
         cycle.on_response = _nothing  # or it would keep this protocol, which keeps the cycle
+
+    def _write(
+        self, default_headers: list[tuple[bytes, bytes]], headers: bytes, body: bytes, *, keep_alive: bool
+    ) -> None:
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((STATUS_LINE[200], self._lines_of(default_headers), headers, end, body)))
+        if not keep_alive:
+            self.transport.close()
 
     @classmethod
     def _lines_of(cls, default_headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -36,6 +36,7 @@ def native(found: Identified, control: incoming.Control | None) -> Submit:
         ref=0,
         definition=found.definition,
         namespace=namespace,
+        reuse="any",  # its clients delete a failure before they run the job again
         time_limit=None if limit is None else time_limit(duration(limit), "control.maxDuration"),
         follow=False,
         callbacks=_callbacks(control.callbacks),

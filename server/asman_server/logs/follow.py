@@ -99,7 +99,7 @@ class LogFollow:
             self._catch_up()
 
     def cut_short(self) -> None:
-        """Sends the end of the job now: another run has begun, and the rest of this one's log is gone."""
+        """Sends the end of the job now: another run has begun, and its log is the one that is followed."""
         if self._last is not None:
             self._send_buffer.push(self._last)
         self.stop()
@@ -118,11 +118,16 @@ class LogFollow:
         if self._catching_up is None and not self._stopped:
             self._catching_up = self._tasks.create_task(self._pages())
 
+    def _start(self) -> int:
+        """Returns the seq of the next line: the present run's first, unless the rest of an ended one is due first."""
+        job = self._shell.core.jobs.get(self._job)
+        return self._cursor if job is None or self.ended is not None else max(self._cursor, job.log_start)
+
     async def _pages(self) -> None:
         while not self._stopped:
             await self._send_buffer.drained()
             try:
-                lines, at_end = await self._shell.logs.read(self._job, self._cursor, limits.LOG_PAGE_LINES)
+                lines, at_end = await self._shell.logs.read(self._job, self._start(), limits.LOG_PAGE_LINES)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

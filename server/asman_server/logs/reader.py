@@ -16,11 +16,13 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from asman_shared import limits
-from asman_shared.errors import BadRequest
-from asman_shared.messages import Gap, JobState, LogLine, LogPage, LogSelection
+from asman_shared.errors import BadRequest, NotFound
+from asman_shared.messages import Gap, JobState, LogLine, LogPage, LogSelection, Run
 from asman_shared.states import State
 from asman_shared.units import MIB
 
+from ..core import Job
+from ..core.job_state import runs_of
 from ..queues.queue_logs import QueueLogs
 from ..queues.shell import QueueShell
 from ..storage.reader import size_of
@@ -64,6 +66,7 @@ class LogReader:
         limit: int,
         select: LogSelection | None = None,
         ref: int = 0,
+        run: int = 0,
     ) -> LogPage:
         """Returns a page of a job's log.
 
@@ -74,14 +77,19 @@ class LogReader:
             limit: Largest number of lines in the page.
             select: The selection of lines; None for everything.
             ref: The request's ref.
+            run: The number of an earlier run, whose log is read; 0 for the present one.
 
         Raises:
-            NotFound: The queue has no such job.
+            NotFound: The queue has no such job, or the job has no such run.
             BadRequest: The selection can't be used; the error says why.
             Unavailable: The log can't be read now.
         """
         job = await shell.job(job_id)
         state = await shell.durable(job)
+        if run and (earlier := _run(job, run)) is not None:
+            ended = replace(state, state=State.FINISHED)
+            reading = Reading(self, shell.logs, ended, earlier.lines, select or LogSelection())
+            return await reading.page(max(earlier.log_start, since or 0), limit, ref)
         start = max(state.log_start, since or 0)
         if select is not None:
             return await Reading(self, shell.logs, state, job.log_next, select).page(start, limit, ref)
@@ -90,6 +98,20 @@ class LogReader:
         end = state.verdict.lines if over and at_end and state.verdict is not None else 0
         following = max(lines[-1].seq + 1 if lines else start, end)
         return LogPage(ref, lines, following, over and at_end, gaps(lines, start, end))
+
+
+def _run(job: Job, number: int) -> Run | None:
+    """Finds an earlier run of a job; None for the present one.
+
+    Raises:
+        NotFound: The job has no such run, or it was so long ago that its log is deleted.
+    """
+    found = next((run for run in runs_of(job) if run.number == number), None)
+    if found is None:
+        raise NotFound(f"job {job.id[:12]}… has no run {number} that is remembered")
+    if not found.log_kept:
+        raise NotFound(f"the log of run {number} of job {job.id[:12]}… is no longer kept")
+    return None if found.present else found
 
 
 class Reading:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from asman_shared import limits, ranges
 from asman_shared.errors import BadRequest, misfit, plainly
-from asman_shared.states import State
+from asman_shared.states import AnyReuse, State
 
 WAIT_DEFAULT: Final = 45
 """Default wait, in seconds: many clients give up a call after a minute."""
@@ -85,9 +85,12 @@ class SubmitArguments(Struct, forbid_unknown_fields=True):
     tags: Annotated[ranges.Tags, Meta(description="Tags that the worker must have.")] | UnsetType = UNSET
     priority: Annotated[ranges.Priority, Meta(description="Higher runs first.")] = 0
     reuse: Annotated[
-        Literal["cached", "never"],
-        Meta(description="cached: an equal job that has a result is not run again. never: run it again."),
-    ] = "cached"
+        AnyReuse,
+        Meta(
+            description="success: an equal job that succeeded is not run again. any: neither is one that exited with"
+            " another code. never: run it again."
+        ),
+    ] = "success"
     wait: Annotated[
         ranges.WaitSeconds, Meta(description="Seconds to wait for the end; 0 returns the job's id at once.")
     ] = WAIT_DEFAULT

@@ -6,11 +6,12 @@ from typing import Any
 
 from asman_shared import identity
 from asman_shared.definition_check import shape_of
-from asman_shared.messages import Explanation, Validated
+from asman_shared.messages import Explanation, Run, Validated
 from asman_shared.validation import inspect
 
 from ..blobs import BlobService
 from ..core.explain import explain
+from ..core.job_state import runs_of
 from ..storage.blob_changes import blobs_of_definition
 from .shell import QueueShell
 
@@ -25,6 +26,19 @@ async def explain_job(shell: QueueShell, job_id: str, now: int, ref: int = 0) ->
     job = await shell.job(job_id)
     await shell.durable(job)
     return explain(shell.core, job, now, ref)
+
+
+async def runs_of_job(shell: QueueShell, job_id: str) -> list[Run]:
+    """Returns the runs of a job that are remembered, once they are durable; its present run is the last.
+
+    Raises:
+        NotFound: The queue has no such job.
+        Unavailable: The job's state can't be made durable now.
+    """
+    job = await shell.job(job_id)
+    found = runs_of(job)
+    await shell.durable(job)
+    return found
 
 
 async def validate(shell: QueueShell, blobs: BlobService, value: dict[str, Any], ref: int = 0) -> Validated:

@@ -216,6 +216,17 @@ class JobLog:
             self._tail_bytes -= dropped
             self._committer.drop_lines(self.queue, self.job, oldest)
 
+    @property
+    def size(self) -> int:
+        """Size in bytes of the lines of the present run that are kept."""
+        return self._head_bytes + self._tail_bytes + self._open_bytes
+
+    def begin(self) -> None:
+        """Begins the log of the job's next run, which has chunks and a cap of its own."""
+        self._newest, self._newest_bytes = [], 0
+        self._tail.clear()
+        self._head_bytes = self._tail_bytes = 0
+
     def clear(self) -> None:
         """Forgets all lines; the next one keeps its seq."""
         self.log_backlog -= self._open_bytes

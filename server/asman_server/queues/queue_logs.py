@@ -55,7 +55,7 @@ class QueueLogs:
         if job_log is not None:
             return job_log
         job = self._core.jobs.get(job_id)
-        heads = [] if job is None or not job.log_next else await self._heads(job_id)
+        heads = [] if job is None or not job.log_next else await self._heads(job_id, job.log_start)
         job_log = self.open_logs.get(job_id)
         if job_log is None:
             start = max(heads[-1].last + 1 if heads else 0, job.log_next if job is not None else 0)
@@ -64,13 +64,13 @@ class QueueLogs:
             self.open_logs[job_id] = job_log
         return job_log
 
-    async def _heads(self, job_id: str) -> list[ChunkHead]:
-        """Lists the stored chunks of a log.
+    async def _heads(self, job_id: str, start: int) -> list[ChunkHead]:
+        """Lists the stored chunks of a run's log; ``start`` is the seq of its first line.
 
         The list is empty when the store is unavailable: the cap then miscounts, but no line is lost.
         """
         try:
-            return await self._store.chunk_heads(self._queue, job_id)
+            return [head for head in await self._store.chunk_heads(self._queue, job_id) if head.first >= start]
         except Unavailable:
             return []
 
@@ -90,6 +90,7 @@ class QueueLogs:
         else:
             job_log.add(lines)
             job.log_next = job_log.next_seq
+        job.log_bytes = job_log.size
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._timed)
         return job_log
@@ -117,11 +118,12 @@ class QueueLogs:
         if job_log is not None:
             self.flush_one(job_log)
 
-    def clear(self, job_id: str) -> None:
-        """Discards the lines of a job's earlier run because it runs again; its followers stay."""
+    def begin(self, job_id: str) -> None:
+        """Begins the log of a job's next run; its followers stay."""
         job_log = self.open_logs.get(job_id)
         if job_log is not None:
-            job_log.clear()
+            self.flush_one(job_log)
+            job_log.begin()
 
     def forget(self, job_id: str) -> None:
         """Discards the log of a job that is removed."""

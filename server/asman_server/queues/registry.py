@@ -80,6 +80,8 @@ class Registry:
         self._keys = keys
         self._limiter = limiter
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
+        self._lingering: set[str] = set()
+        """Queues that were asked about since the last sweep."""
 
     async def look_after(self) -> None:
         """Loads the queues with unfinished work from before the start, then sweeps, until it is cancelled.
@@ -154,8 +156,8 @@ class Registry:
 
         Args:
             name: The queue's name.
-            linger: Keep the queue until the next sweep if it has jobs in memory, so that a script that polls over HTTP
-                does not load it each time.
+            linger: Keep the queue in memory if it has jobs there, until a sweep finds that it was not asked about since
+                the one before. So a script that polls over HTTP does not load it again and again.
         """
         shell = await self.queue(name)
         while self.queues.get(name) is not shell:
@@ -165,8 +167,17 @@ class Registry:
             yield shell
         finally:
             shell.connections -= 1
-            if not (linger and shell.core.jobs):
+            if linger and shell.core.jobs:
+                self._lingering.add(name)
+            else:
                 self._unload(shell)
+
+    def at_hand(self, name: str) -> QueueShell | None:
+        """Returns a queue that is in memory, and lets it linger there; for what needs no wait."""
+        shell = self.queues.get(name)
+        if shell is not None and shell.core.jobs:
+            self._lingering.add(name)
+        return shell
 
     def _unload(self, shell: QueueShell) -> None:
         """Removes a queue from memory if it is idle; all its state is in the store."""
@@ -185,7 +196,14 @@ class Registry:
         """Unloads idle queues periodically."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._unload_idle()
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Unloads the idle queues that were not asked about since the last sweep."""
+        lingering, self._lingering = self._lingering, set()
+        for shell in list(self.queues.values()):
+            if shell.name not in lingering:
+                self._unload(shell)
 
     async def close(self) -> None:
         """Closes the queues, which hand their unstored lines to the group commit."""

@@ -38,6 +38,7 @@ from ..core import Job, QueueCore, QueuePolicy
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
+from ..core.submissions import would_begin
 from ..delivery.fanout import Fanout, Follower
 from ..limiting import Limiter, unlimited
 from ..meters import JobMeter
@@ -220,7 +221,7 @@ class QueueShell:
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
         job_id = submission.job_id
-        if (full := self.committer.full()) and self._begins(submission):
+        if (full := self.committer.full()) and would_begin(self.core.jobs.get(job_id), submission.reuse):
             raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")
         self.recall.submitted(job_id)
         definition = submission.effective()
@@ -247,16 +248,6 @@ class QueueShell:
         # An existing follower stays one until it has got the job's end, which may not be durable yet.
         if subscriber is not None and submission.request.follow and not self.core.jobs[job_id].state.over:
             self.fanout.follow(job_id, subscriber)
-
-    def _begins(self, submission: Submission) -> bool:
-        """Returns whether a submission would begin a new run, instead of joining one or getting a stored result."""
-        job = self.core.jobs.get(submission.job_id)
-        if job is None:
-            return True
-        if job.state is not State.FINISHED:
-            return False
-        verdicts = [found for found in (job.verdict, job.previous) if found is not None]
-        return submission.request.reuse != "cached" or not any(found.reason.cacheable for found in verdicts)
 
     def configure(self, retention: int | None, reply_to: ReplyTo, paused: bool | None = None) -> None:
         """Sets the queue's retention of finished jobs, in milliseconds, or pauses it; None leaves it as it is.
@@ -339,12 +330,12 @@ class QueueShell:
 
     def _do_submit_answer(self, effect: fx.SubmitAnswer) -> None:
         reply_to: ReplyTo = effect.reply_to
-        answer, able, why = effect.answer, effect.able, effect.why
+        answer, able, why, earlier = effect.answer, effect.able, effect.why, effect.earlier
         # A cached verdict is copied now: the job may be run again before the answer leaves.
         cached = state_of(effect.job) if answer == "cached" else None
 
         def say(state: JobState) -> None:
-            reply_to.say(Accepted(ref=reply_to.ref, answer=answer, job=cached or state, able=able, why=why))
+            reply_to.say(Accepted(reply_to.ref, answer, cached or state, able, why, earlier))
 
         self.committer.answer(self.name, effect.job, say, lambda error: reply_to.refuse(error))
 
@@ -476,7 +467,7 @@ _CARRY_OUT: Final[dict[type[fx.Effect], Callable[[QueueShell, Any], None]]] = {
     fx.Abort: worker_effects.abort,
     fx.Changed: QueueShell._do_changed,
     fx.StoreResult: stored_effects.result,
-    fx.ClearRun: stored_effects.clear,
+    fx.BeginRun: stored_effects.begin,
     fx.Forget: QueueShell._do_forget,
     fx.Acknowledge: QueueShell._do_acknowledge,
     fx.WorkerChanged: worker_effects.changed,

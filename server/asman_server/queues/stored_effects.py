@@ -24,10 +24,11 @@ def result(shell: QueueShell, effect: fx.StoreResult) -> None:
         shell.committer.result(shell.name, effect.job.id, found)
 
 
-def clear(shell: QueueShell, effect: fx.ClearRun) -> None:
-    """Removes the log of a job's earlier run."""
-    shell.logs.clear(effect.job)
-    shell.committer.clear_log(shell.name, effect.job)
+def begin(shell: QueueShell, effect: fx.BeginRun) -> None:
+    """Begins the log of a job's next run, and removes those of runs long ago."""
+    shell.logs.begin(effect.job)
+    if effect.kept:
+        shell.committer.trim_log(shell.name, effect.job, effect.kept)
 
 
 def deleted(shell: QueueShell, effect: fx.DeleteAnswer) -> None:

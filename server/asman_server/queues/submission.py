@@ -9,7 +9,7 @@ from asman_shared.definition import Definition, Shape, is_bare
 from asman_shared.definition_check import check
 from asman_shared.errors import BadDefinition, BadRequest, BadUnit
 from asman_shared.messages import Callbacks, Submit
-from asman_shared.states import Phase
+from asman_shared.states import Phase, Reuse
 from asman_shared.units import parse_duration
 
 from ..access import Access
@@ -139,6 +139,12 @@ class Submission:
         """The ref under which the submitter waits for the answer."""
         return self.request.ref
 
+    @property
+    def reuse(self) -> Reuse:
+        """The results that may answer the submission; older clients say ``cached`` for ``any``."""
+        wanted = self.request.reuse
+        return "any" if wanted == "cached" else wanted
+
     def effective(self) -> Definition:
         """Returns the part of the definition that the id covers; nothing else reaches the container."""
         definition = self.request.definition
@@ -165,7 +171,7 @@ class Submission:
             reply_to=reply_to,
             namespace=request.namespace,
             priority=request.priority,
-            reuse=request.reuse,
+            reuse=self.reuse,
             run_limit=min(filter(None, limits_of_run)) if any(limits_of_run) else 0,
             queue_limit=request.queue_limit or 0,
             phase_limits=dict(phase_limits) or None,

@@ -12,7 +12,7 @@ from asman_shared.states import State
 from ..access import Right
 from ..access.shown import shown
 from ..core import events as ev
-from ..queues.inquiry import explain_job
+from ..queues.inquiry import explain_job, runs_of_job
 from .base import as_json, hub_of, ref_response, unfinished
 from .guard import access_of
 from .queues import wait_for
@@ -23,6 +23,7 @@ from .types import (
     ExplainAnswer,
     JobAnswer,
     KeepAnswer,
+    RunsAnswer,
     WaitAnswer,
 )
 
@@ -51,6 +52,16 @@ async def wait(request: Request) -> Response:
         state = await wait_for(request, shell, job_of(request), longest)
         result = await shell.result(state.id) if state.state is State.FINISHED else None
     return as_json(WaitAnswer(state, state.verdict, result), 200 if state.state.over else 202)
+
+
+async def runs(request: Request) -> Response:
+    """Returns the runs of the job that are remembered: how, when and where each ended. ``log?run=`` has their logs.
+
+    A job remembers its last 20 runs besides the present one, and of their logs the newest, up to the size that the log
+    of one run may have.
+    """
+    async with existing(request, Right.READ) as shell:
+        return as_json(RunsAnswer(await runs_of_job(shell, job_of(request))))
 
 
 async def output(request: Request) -> Response:

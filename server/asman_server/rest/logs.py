@@ -50,7 +50,7 @@ def selection_of(request: Request) -> LogSelection | None:
     return select if select != LogSelection() else None
 
 
-def query_of(page: LogPage, limit: int) -> str:
+def query_of(page: LogPage, limit: int, run: int = 0) -> str:
     """Returns the query for the rest after a page; empty when there is no rest."""
     rest = page.rest
     if rest is None:
@@ -59,29 +59,32 @@ def query_of(page: LogPage, limit: int) -> str:
     named |= {name: 0 for name in NUMBERS if getattr(rest, name) == 0 and name != "owed"}
     lists = {"stream": ",".join(rest.streams), "phase": ",".join(phase.value for phase in rest.phases)}
     flags = {"ignore_case": 1} if rest.ignore_case else {}
-    return urlencode({"since": page.next, "limit": limit, **named, **{k: v for k, v in lists.items() if v}, **flags})
+    of_run = {"run": run} if run else {}
+    return urlencode(
+        {"since": page.next, "limit": limit, **of_run, **named, **{k: v for k, v in lists.items() if v}, **flags}
+    )
 
 
 async def log(request: Request) -> Response:
     """Returns a page of the job's log as JSON, or with ``Accept: text/plain`` the whole log from ``since`` on as text.
 
     The parameters that select lines are described in docs/logs.md. A page that is not the whole selection has ``more``,
-    the query of the next page.
+    the query of the next page. ``run`` is the number of an earlier run, whose log is read.
     """
     since = number(request, "since", 0) if "since" in request.query_params else None
-    select = selection_of(request)
+    select, run = selection_of(request), number(request, "run", 0)
     if "text/plain" in request.headers.get("accept", ""):
         most = number(request, "limit", 2**53 - 1, least=1)
-        return Streamed(_text(request, since, most, select), "text/plain", hub_of(request).closing)
+        return Streamed(_text(request, since, most, select, run), "text/plain", hub_of(request).closing)
     limit = number(request, "limit", limits.LOG_BATCH_LINES, least=1, most=limits.LOG_PAGE_LINES)
     async with existing(request, Right.READ) as shell:
-        page = await hub_of(request).log_reader.page(shell, job_of(request), since, limit, select)
+        page = await hub_of(request).log_reader.page(shell, job_of(request), since, limit, select, run=run)
     lines = [line_answer(line) for line in page.lines]
-    return as_json(LogAnswer(lines, page.next, page.final, page.gaps, query_of(page, limit), page.cut))
+    return as_json(LogAnswer(lines, page.next, page.final, page.gaps, query_of(page, limit, run), page.cut))
 
 
 async def _text(
-    request: Request, since: int | None, most: int, select: LogSelection | None
+    request: Request, since: int | None, most: int, select: LogSelection | None, run: int
 ) -> AsyncGenerator[bytes, None]:
     """Yields the existing lines as text; notes in brackets stand for missing lines and for an omitted middle."""
     reader = hub_of(request).log_reader
@@ -90,7 +93,7 @@ async def _text(
     form = TextForm(exact=rest is None or rest == LogSelection(streams=rest.streams, phases=rest.phases))
     async with existing(request, Right.READ) as shell:
         while rest is not None and most > 0:
-            page = await reader.page(shell, job_of(request), since, min(most, limits.LOG_PAGE_LINES), rest)
+            page = await reader.page(shell, job_of(request), since, min(most, limits.LOG_PAGE_LINES), rest, run=run)
             if middle and rest.head is None and page.lines:
                 middle = False
                 if page.lines[0].seq != since:

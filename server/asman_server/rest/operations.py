@@ -248,7 +248,16 @@ OPERATIONS: Final = (
             Parameter("max_bytes", "only this many bytes of text; with `tail`, the last of them", WHOLE),
             *(Parameter(name, "as in `more` of the previous page", WHOLE) for name in ("before", "standing")),
             Parameter("owed", "as in `more` of the previous page", CONTEXT),
+            Parameter("run", "the number of an earlier run, whose log is read [the present one]", WHOLE),
         ),
+    ),
+    Operation(
+        "GET",
+        JOB + "/runs",
+        jobs.runs,
+        "runs",
+        "job",
+        {200: Answer("the runs that are remembered", t.RunsAnswer)},
     ),
     Operation(
         "GET",

@@ -41,7 +41,9 @@ from .types import (
 
 
 async def submit(request: Request) -> Response:
-    """Runs a job, joins the run that exists, or answers with its cached result.
+    """Runs a job, joins the run that exists, or answers with its result.
+
+    A result answers if it is a success; ``reuse`` says otherwise.
 
     With ``wait`` the answer comes when the job is finished, or (202) when the given time is up. A key that does not
     read gets neither its result nor the link to it.
@@ -56,7 +58,9 @@ async def submit(request: Request) -> Response:
         submission = shell.submission(message, access)
         accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
         link = hub.links.path(name, accepted.job.id, whole=access.sees_definitions) if reads else ""
-        answer = SubmitAnswer(accepted.answer, accepted.job, accepted.able, accepted.why, link=link)
+        answer = SubmitAnswer(
+            accepted.answer, accepted.job, accepted.able, accepted.why, link=link, earlier=accepted.earlier
+        )
         if wait and not answer.job.state.over:
             answer.job = await wait_for(request, shell, answer.job.id, wait)
         if reads and answer.job.state is State.FINISHED:

@@ -26,11 +26,12 @@ from asman_shared.messages import (
     Need,
     Problem,
     Result,
+    Run,
     Stream,
     Verdict,
     WorkerState,
 )
-from asman_shared.states import Phase, Reason, State
+from asman_shared.states import AnyReuse, Phase, Reason, State
 
 
 class Problems(Struct, omit_defaults=True):
@@ -55,7 +56,8 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
         id: The expected id of the definition; a different one is refused.
         namespace: The slot that holds the job; a newer job in the same slot (but ``_``) releases the older.
         priority: The job's priority; a higher one runs first.
-        reuse: ``never`` forces a new run although a cached result exists.
+        reuse: The results that answer instead of a new run: ``success``, ``any`` (also of a run that exited with
+            another code than 0), or ``never`` any. ``cached`` is an older word for ``any``.
         time_limit: Longest time to run, besides the definition's own limit: ``"20m"``, or milliseconds; left out for
             none.
         queue_limit: Longest time to wait before the job ends as TimedOut: ``"20m"``, or milliseconds; left out for
@@ -70,7 +72,7 @@ class SubmitBody(Struct, forbid_unknown_fields=True):
     id: JobId | None = None
     namespace: Label = "_"
     priority: ranges.Priority = 0
-    reuse: Literal["cached", "never"] = "cached"
+    reuse: AnyReuse = "success"
     time_limit: ranges.TimeLimit | ranges.LimitText | None = None
     queue_limit: ranges.TimeLimit | ranges.LimitText | None = None
     phase_limits: dict[Phase, ranges.TimeLimit | ranges.LimitText] = {}
@@ -82,12 +84,14 @@ class SubmitAnswer(Struct, omit_defaults=True):
     """The outcome of a submission.
 
     Attributes:
-        answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (there is a result).
+        answer: ``queued`` (a new run), ``joined`` (a run that exists) or ``cached`` (there is a result, which with the
+            reuse ``any`` may be a failure: see the job's ``verdict``).
         job: The job's present state; its ``verdict`` tells how it ended, if it has.
         able: Number of connected workers that could run the job when they are free.
         why: The reason, in a sentence, when no connected worker could run the job.
         result: The job's result, when it is finished.
         link: Path on this hub that shows the job to whoever has it, without the queue's name.
+        earlier: With the answer ``queued``: the end of the job's run before, if there was one.
     """
 
     answer: Literal["queued", "joined", "cached"]
@@ -96,6 +100,13 @@ class SubmitAnswer(Struct, omit_defaults=True):
     why: str = ""
     result: Result | None = None
     link: str = ""
+    earlier: Verdict | None = None
+
+
+class RunsAnswer(Struct):
+    """The runs of a job that are remembered, oldest first; the last one is the present run."""
+
+    runs: list[Run]
 
 
 class JobAnswer(Struct, omit_defaults=True):

@@ -33,12 +33,14 @@ from asman_shared.messages import (
     JobState,
     Keep,
     List,
+    ListRuns,
     Message,
     Ping,
     Pong,
     Purge,
     PutBlobs,
     ReadLog,
+    RunList,
     Submit,
     Summarise,
     Unfollow,
@@ -57,7 +59,7 @@ from ..core import events as ev
 from ..core.job_state import state_of
 from ..logs.follow import LogFollow
 from ..logs.summary import summarise_log
-from ..queues.inquiry import explain_job, validate
+from ..queues.inquiry import explain_job, runs_of_job, validate
 from ..queues.purge import check_purge, purge
 from ..queues.shell import QueueShell
 from ..queues.submission import Submission
@@ -298,8 +300,11 @@ class ClientSession(SocketSession[ClientMessage]):
         self.say(Following(ref=message.ref, active=False))
 
     async def _read_log(self, message: ReadLog) -> None:
-        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref)
+        args = (self._shell, message.job, message.since, message.limit, message.select, message.ref, message.run)
         self.say(await self._reader.page(*args))
+
+    async def _list_runs(self, message: ListRuns) -> None:
+        self.say(RunList(message.ref, await runs_of_job(self._shell, message.job)))
 
     async def _summarise(self, message: Summarise) -> None:
         self.say(await summarise_log(self._reader, self._shell, message.job, message.ref))
@@ -347,6 +352,7 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Follow: ClientSession._follow,
     Unfollow: ClientSession._unfollow,
     ReadLog: ClientSession._read_log,
+    ListRuns: ClientSession._list_runs,
     Summarise: ClientSession._summarise,
     Explain: ClientSession._explain,
     Validate: ClientSession._validate,

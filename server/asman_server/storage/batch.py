@@ -72,7 +72,6 @@ class Batch:
         "blobs",
         "callers",
         "calls_of",
-        "clear",
         "dirty",
         "done",
         "drop_chunks",
@@ -85,6 +84,7 @@ class Batch:
         "puts",
         "queues",
         "settings",
+        "trim",
         "webhooks",
         "webhooks_done",
         "webhooks_later",
@@ -94,7 +94,7 @@ class Batch:
         self.dirty: dict[Key, tuple[Publisher, Job, bool, bool]] = {}
         self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
-        self.clear: dict[Key, None] = {}
+        self.trim: dict[Key, int] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.callers: dict[str, Key] = {}
@@ -119,7 +119,7 @@ class Batch:
             self.dirty
             or self.forget
             or any(self.puts.values())
-            or self.clear
+            or self.trim
             or self.drop_chunks
             or self.webhooks
             or self.webhooks_later
@@ -155,7 +155,7 @@ class Batch:
         return Commit(
             puts=puts,
             forget=list(self.forget),
-            clear=list(self.clear),
+            trim=[(*key, first) for key, first in self.trim.items()],
             drop_chunks=self.drop_chunks,
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
@@ -180,6 +180,16 @@ class Batch:
         """Removes all changes to the logs of some jobs."""
         self.drop_rows(LOG_CHUNKS, jobs)
         self.drop_chunks = [d for d in self.drop_chunks if d[:2] not in jobs]
+        for key in jobs:
+            self.trim.pop(key, None)
+
+    def trim_log(self, key: Key, first: int) -> None:
+        """Removes a job's log lines before a seq, here and in the store."""
+        chunks = self.puts[LOG_CHUNKS]
+        for old in [at for at in chunks if at[:2] == key and at[2] < first]:
+            del chunks[old]
+        self.drop_chunks = [d for d in self.drop_chunks if d[:2] != key or d[2] >= first]
+        self.trim[key] = first
 
     def drop_jobs(self, jobs: Set[Key]) -> None:
         """Removes the rows that belong to some jobs, and all changes to their logs."""
@@ -203,10 +213,10 @@ class Batch:
             if key not in newer.dirty:
                 self.dirty.pop(key, None)
         self.drop_jobs(newer.forget.keys())
-        self.drop_log(newer.clear.keys())
         for kind, rows in newer.puts.items():
             self.puts[kind] = self.puts[kind] | rows
-        self.clear |= newer.clear
+        for key, first_kept in newer.trim.items():
+            self.trim_log(key, first_kept)
         self.drop_chunks = self.drop_chunks + newer.drop_chunks
         self.webhooks += newer.webhooks
         self.callers |= newer.callers

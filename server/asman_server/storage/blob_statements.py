@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Executable, Table, bindparam, delete, exists, or_, update
+from sqlalchemy import ColumnElement, Executable, Table, bindparam, delete, exists, or_, update
 
 from . import blob_changes as bc
 from .tables import aliases, blobs, definition_blobs, definitions, files, jobs, result_blobs, uploads
@@ -68,13 +68,13 @@ class BlobStatements:
             ),
         }
 
-    def write(self, connection: Connection, changes: Sequence[bc.BlobChange]) -> None:
-        """Makes the changes in their order."""
+    def steps(self, changes: Sequence[bc.BlobChange]) -> Iterator[tuple[Executable, list[dict[str, Any]]]]:
+        """The statements that make the changes, in their order, each with the parameters of all its runs."""
         for kind, alike in groupby(changes, type):
             rows = [_parameters(change) for change in alike]
-            connection.execute(self._statements[kind], rows)
+            yield self._statements[kind], rows
             if kind is bc.DropDefinition:
-                connection.execute(self._drop_definition_blobs, rows)
+                yield self._drop_definition_blobs, rows
 
 
 def _parameters(change: bc.BlobChange) -> dict[str, Any]:

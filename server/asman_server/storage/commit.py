@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from asman_shared.errors import BadRequest
+from asman_shared.errors import AsmanError, BadRequest, Unavailable
 
 from .blob_changes import BlobChange
 from .row_kinds import FIRST_RESULTS, JOBS, RESULTS, Puts
@@ -99,7 +99,7 @@ class Commit(Struct):
         puts: Rows to store, by kind (`row_kinds`).
         forget_queues: Queues whose configuration is removed, unless they have jobs.
         forget: Jobs to remove with their results and logs.
-        clear: Jobs whose log is removed.
+        trim: (queue, job, first) of jobs whose log lines before a seq are removed.
         drop_chunks: (queue, job, first) of log chunks to remove.
         webhooks: Webhooks to store unless they are stored already.
         webhooks_later: (id, tries, due) of webhooks to try again later.
@@ -113,7 +113,7 @@ class Commit(Struct):
 
     puts: Puts
     forget: list[Key] = []
-    clear: list[Key] = []
+    trim: list[tuple[str, str, int]] = []
     drop_chunks: list[tuple[str, str, int]] = []
     webhooks: list[WebhookRow] = []
     webhooks_later: list[tuple[str, int, int]] = []
@@ -133,11 +133,16 @@ class Commit(Struct):
             self.puts = {**self.puts, FIRST_RESULTS: {**first, **self.puts.get(FIRST_RESULTS, {})}}
 
     @property
+    def in_any_order(self) -> bool:
+        """Returns whether all that the commit does may be done at once."""
+        return not (self.forget or self.trim or self.forget_queues or self.queues or self.forget_keys or self.blobs)
+
+    @property
     def only_puts(self) -> bool:
         """Returns whether the commit does nothing but put rows."""
         return not (
             self.forget
-            or self.clear
+            or self.trim
             or self.drop_chunks
             or self.webhooks
             or self.webhooks_later
@@ -154,6 +159,14 @@ class Unwritable(BadRequest):
     """The database refuses the contents of a commit, and will refuse them again."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The database was told of a commit, and nobody knows whether it has written it."""
+
+
+class ShardsLost(AsmanError):
+    """Another hub has taken queues over from this one, whose commits don't count any more. Nothing was written."""
+
+
 class CommitWriter(Protocol):
     """A writer that makes commits durable."""
 
@@ -161,7 +174,8 @@ class CommitWriter(Protocol):
         """Writes all of a commit or nothing. A commit survives a power cut once this returns.
 
         Raises:
-            Unavailable: The database can't be written now. The commit may have been written all the same (if the
-                connection broke after it). Writing it again does no harm.
+            Unavailable: The database can't be written now.
+            OutcomeUnknown: The commit may have been written all the same. Writing it again does no harm.
+            ShardsLost: Another hub owns what the commit is about. Nothing was written, and nothing will be.
             Unwritable: The database works, and refuses something in the commit. Nothing of it was written.
         """

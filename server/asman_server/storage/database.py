@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +16,15 @@ import alembic.command
 import alembic.config
 import asyncpg
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from asman_shared.disk.private_folder import OTHERS
 from asman_shared.errors import Misconfigured, Unavailable
 
+from .address import is_sqlite, parsed
 from .commit import Unwritable
+from .primary import Primary
 
 log = logging.getLogger("asman.hub.database")
 
@@ -35,6 +37,8 @@ STARTING_PAUSE = 0.25
 """Pause before a new try to reach a Postgres that is starting, in seconds."""
 STATEMENT_TIMEOUT = 60.0
 """Time limit for one statement of Postgres, in seconds. After it the database counts as unavailable."""
+ANSWER_TIMEOUT = 5.0
+"""Time within which an idle connection to Postgres must answer to be used again, in seconds."""
 LOCKED_PAUSE = 0.05
 """Pause before a new try to migrate a file of SQLite that another hub has locked, in seconds."""
 SQLITE_CACHE_KIB: Final = 32 * 1024
@@ -45,6 +49,9 @@ SQLITE_LOG_PAGES: Final = 4 * SQLITE_CHECKPOINT_PAGES
 """Pages in that log from which a commit makes the checkpoint itself; see `sqlite.checkpoints`."""
 MIGRATION_LOCK = 0x61736D616E
 """Advisory lock of Postgres that lets one hub at a time migrate."""
+
+_PRIMARY: Final = "asman_primary"
+"""The option of an engine that holds what makes its connections."""
 
 DATABASE_ERRORS: Final[tuple[type[Exception], ...]] = (
     SQLAlchemyError,
@@ -141,24 +148,65 @@ def _set(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def make_engine(url: str, *, pool: int = 5) -> AsyncEngine:
+def make_engine(url: str, *, pool: int = 5, primary: Primary | None = None) -> AsyncEngine:
     """Makes an engine for a database URL.
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://user:password@host/name``; the async driver is filled in.
         pool: Connections kept open at most.
+        primary: Makes the connections to Postgres; None for one of the engine's own.
     """
-    parsed = make_url(url)
-    if parsed.drivername == "sqlite":
-        parsed = parsed.set(drivername="sqlite+aiosqlite")
-    elif parsed.drivername in ("postgresql", "postgres"):
-        parsed = parsed.set(drivername="postgresql+asyncpg")
-    if _is_sqlite(parsed):
-        engine = create_async_engine(parsed, pool_size=pool, max_overflow=2)
+    address = parsed(url)
+    if is_sqlite(address):
+        engine = create_async_engine(address.set(drivername="sqlite+aiosqlite"), pool_size=pool, max_overflow=2)
         event.listen(engine.sync_engine, "connect", durable_sqlite)
         return engine
-    bounds = {"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT}
-    return create_async_engine(parsed, pool_size=pool, max_overflow=2, pool_pre_ping=True, connect_args=bounds)
+    primary = primary or make_primary(url)
+    engine = create_async_engine(
+        address.set(drivername="postgresql+asyncpg"), pool_size=pool, max_overflow=2, async_creator=primary.connect
+    )
+    event.listen(engine.sync_engine, "connect", partial(_note_generation, primary))
+    event.listen(engine.sync_engine, "checkout", partial(_refuse_dead, primary))
+    engine.update_execution_options(**{_PRIMARY: primary})
+    return engine
+
+
+def make_primary(url: str) -> Primary:
+    """Makes what connects to a Postgres; see `primary`.
+
+    Raises:
+        Misconfigured: A file that the URL names can't be read.
+    """
+    address = parsed(url)
+    for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
+        file = address.query.get(name)
+        if isinstance(file, str) and not os.access(file, os.R_OK):
+            raise Misconfigured(f"the hub can't read {file}, which the URL of the database names as {name}")
+    return Primary(address, connect_timeout=CONNECT_TIMEOUT, statement_timeout=STATEMENT_TIMEOUT)
+
+
+def primary_of(engine: AsyncEngine) -> Primary:
+    """Returns what connects an engine to its Postgres."""
+    found: Primary = engine.get_execution_options()[_PRIMARY]
+    return found
+
+
+def _note_generation(primary: Primary, _connection: Any, record: Any) -> None:
+    record.info["generation"] = primary.generation
+
+
+def _refuse_dead(primary: Primary, connection: Any, record: Any, _proxy: Any) -> None:
+    """Lets the pool replace a connection that is silent or leads to a server that is not the primary any more."""
+    if record.info.get("generation") != primary.generation:
+        raise DisconnectionError("another server is the primary now")
+    try:
+        connection.run_async(_answers)
+    except Exception as error:  # of any class: a dead session of this driver may raise all sorts
+        raise InvalidatePoolError(reason_of(error)) from error
+
+
+async def _answers(connection: Any) -> None:
+    await connection.fetchval("SELECT 1", timeout=ANSWER_TIMEOUT)
 
 
 def sqlite_folder(url: str) -> Path | None:
@@ -169,10 +217,10 @@ def sqlite_folder(url: str) -> Path | None:
 
 def sqlite_file(url: str) -> Path | None:
     """Returns SQLite's file, without links on the way; None for Postgres, and for SQLite in memory."""
-    parsed = make_url(url)
-    if not _is_sqlite(parsed) or parsed.database in (None, "", ":memory:"):
+    address = parsed(url)
+    if not is_sqlite(address) or address.database in (None, "", ":memory:"):
         return None
-    return Path(str(parsed.database)).resolve()
+    return Path(str(address.database)).resolve()
 
 
 def own_sqlite(url: str) -> str:
@@ -201,10 +249,6 @@ def own_sqlite(url: str) -> str:
     return ""
 
 
-def _is_sqlite(url: Any) -> bool:
-    return str(url.drivername).startswith("sqlite")
-
-
 def _upgrade(connection: Connection) -> None:
     """Brings the schema to its newest version in one transaction."""
     if connection.dialect.name == "postgresql":
@@ -224,22 +268,26 @@ async def wait_until_there(engine: AsyncEngine) -> None:
     Raises:
         Unavailable: It can't be reached within `OPEN_TIMEOUT`, or refuses the connection.
     """
-    if _is_sqlite(engine.url):
+    if is_sqlite(engine.url):
         return
     with unavailable(f"the database {engine.url!r} can't be opened: {{}}"):
-        until = asyncio.get_running_loop().time() + OPEN_TIMEOUT
-        said = False
-        while True:
-            try:
-                async with engine.connect():
-                    return
-            except DATABASE_ERRORS as error:
-                if not _starting(error) or asyncio.get_running_loop().time() > until:
-                    raise
-                if not said:
-                    log.warning("waiting for the database", extra={"reason": reason_of(error)})
-                said = True
-            await asyncio.sleep(STARTING_PAUSE)
+        (await first_connection(primary_of(engine))).terminate()
+
+
+async def first_connection(primary: Primary) -> Any:
+    """Opens a connection to a Postgres that may be starting; see `wait_until_there` and `Primary.connect`."""
+    until = asyncio.get_running_loop().time() + OPEN_TIMEOUT
+    said = False
+    while True:
+        try:
+            return await primary.connect()
+        except DATABASE_ERRORS as error:
+            if not _starting(error) or asyncio.get_running_loop().time() > until:
+                raise
+            if not said:
+                log.warning("waiting for the database", extra={"reason": reason_of(error)})
+            said = True
+        await asyncio.sleep(STARTING_PAUSE)
 
 
 def _starting(error: BaseException | None) -> bool:

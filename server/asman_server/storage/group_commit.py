@@ -30,7 +30,7 @@ from ..meters import COMMIT_BUCKETS, Histogram
 from .as_result import as_result
 from .batch import Answer, Batch, Publisher, commit_of
 from .blob_changes import BlobChange, blobs_of_result
-from .commit import CommitWriter, Key, KeyRow, LogChunk, QueueRow, Unwritable, WebhookRow
+from .commit import CommitWriter, Key, KeyRow, LogChunk, OutcomeUnknown, QueueRow, ShardsLost, Unwritable, WebhookRow
 from .row_kinds import (
     ALIASES,
     DEFINITION_BLOBS,
@@ -155,11 +155,9 @@ class GroupCommitter:
         batch.queues.add(publisher.name)
         self._wake.set()
 
-    def clear_log(self, queue: str, job_id: str) -> None:
-        """Removes the log of a job's earlier run."""
-        batch = self._next
-        batch.drop_log({(queue, job_id)})
-        batch.clear[queue, job_id] = None
+    def trim_log(self, queue: str, job_id: str, first: int) -> None:
+        """Removes a job's log lines before a seq, which are of runs long ago."""
+        self._next.trim_log((queue, job_id), first)
         self._wake.set()
 
     def lines(self, chunk: LogChunk, done: Callable[[], None]) -> None:
@@ -265,7 +263,11 @@ class GroupCommitter:
     # ------------------------------------------------------------------------------------------------- writing
 
     async def run(self) -> None:
-        """Writes batches until `close`, the last batch included."""
+        """Writes batches until `close`, the last batch included.
+
+        Raises:
+            ShardsLost: Another hub owns the queues. What waits for an answer gets none.
+        """
         pause = RETRY_FIRST
         while True:
             await self._wake.wait()
@@ -280,8 +282,10 @@ class GroupCommitter:
             refused: list[Refused] = []
             failure = await self._commit(batch, refused) if batch.writes else None
             self._writing = False
+            if isinstance(failure, ShardsLost):
+                raise failure  # nobody is told anything any more
             if failure is not None:
-                self._failed(batch, failure.message)
+                self._failed(batch, failure)
                 if self._closing:
                     return
                 await asyncio.sleep(pause)
@@ -371,12 +375,15 @@ class GroupCommitter:
         return states_kept
 
     def _lines_again(self, part: Part) -> None:
-        """Writes lines of a refused job with what takes the job's place, unless they are of an earlier run by then."""
+        """Writes lines of a refused job with what takes the job's place, unless they are no longer kept by then."""
         batch = self._next
-        if part.key in batch.forget or part.key in batch.clear:
+        if part.key in batch.forget:
             return
+        first = batch.trim.get(part.key, 0)
         for chunk in part.commit.puts.get(LOG_CHUNKS, {}).values():
-            if isinstance(chunk, LogChunk) and chunk[: LOG_CHUNKS.width] not in batch.puts[LOG_CHUNKS]:
+            if not isinstance(chunk, LogChunk) or chunk.first < first:
+                continue
+            if chunk[: LOG_CHUNKS.width] not in batch.puts[LOG_CHUNKS]:
                 batch.put(LOG_CHUNKS, chunk)
         batch.drop_chunks += part.commit.drop_chunks
 
@@ -385,8 +392,8 @@ class GroupCommitter:
         batch = self._next
         if key in batch.forget:
             return
-        if part.commit.clear:
-            batch.clear[key] = None
+        for _, _, first in part.commit.trim:
+            batch.trim[key] = max(first, batch.trim.get(key, 0))
         if RESULTS in part.commit.puts and key not in batch.puts[RESULTS]:
             batch.put(RESULTS, (*key, _encode(Result())))
             batch.put_parts(RESULT_BLOBS, key, [])
@@ -397,11 +404,12 @@ class GroupCommitter:
         timer.cancel()
         self._wake.clear()
 
-    def _failed(self, batch: Batch, reason: str) -> None:
+    def _failed(self, batch: Batch, failure: AsmanError) -> None:
+        reason = failure.message
         if self.failing is None:
             log.error("the database can't be written; trying again until it can", extra={"error": reason})
         self.failing = reason
-        refused = Unavailable(f"the hub can't write to its database now ({reason}); try again")
+        refused = Unavailable(_not_written(failure))
         answers = [answer for answer in batch.answers if answer.refuse is not None]
         batch.answers = [answer for answer in batch.answers if answer.refuse is None]
         batch.absorb(self._next)
@@ -456,6 +464,13 @@ class GroupCommitter:
         """Asks `run` to write the last batch and return."""
         self._closing = True
         self._wake.set()
+
+
+def _not_written(failure: AsmanError) -> str:
+    """The sentence for answers that a failed commit leaves without one. All of the commit is tried again."""
+    if isinstance(failure, OutcomeUnknown):
+        return f"the hub does not know yet whether its database has this ({failure.message}); ask again"
+    return f"the hub can't write to its database now ({failure.message}); try again"
 
 
 def _told_by(answer: Answer, changed: JobState | None) -> JobState:

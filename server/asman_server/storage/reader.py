@@ -208,7 +208,7 @@ class Store:
                     .group_by(log_chunks.c.job)
                 )
                 for job_id, last in ends:
-                    started[job_id].log_next = last + 1
+                    started[job_id].log_next = max(last + 1, started[job_id].log_start)
         return Unfinished(found, int(finished or 0), int(number or 0), int(retention), int(paused))
 
     async def due(self, now: int, limit: int) -> list[tuple[str, str]]:

@@ -77,8 +77,8 @@ def parts_of(commit: Commit, callers: Mapping[str, Key], parting: Set[str] = fro
             part(about, key).puts.setdefault(kind, {})[row_key] = value
     for key in commit.forget:
         part(About.REMOVAL, key).forget.append(key)
-    for key in commit.clear:
-        part(About.JOB, key).clear.append(key)
+    for queue, job, first in commit.trim:
+        part(About.JOB, (queue, job)).trim.append((queue, job, first))
     for queue, job, first in commit.drop_chunks:
         part(About.LOG, (queue, job)).drop_chunks.append((queue, job, first))
     for queue in commit.forget_queues:

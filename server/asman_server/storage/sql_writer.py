@@ -1,53 +1,57 @@
-"""Writes commits to SQLite or Postgres with the same statements."""
+"""The statements that write commits into the tables, and the writer that runs them for SQLite."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import BindParameter, Connection, Executable, Exists, Table, and_, bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Executable,
+    Exists,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 
 from asman_shared.states import State
 
 from . import row_kinds, tables
 from .blob_statements import BlobStatements
 from .commit import Commit
-from .database import writable
 from .row_kinds import Puts
 from .upserts import Upsert, upsert
 
+Step = tuple[Executable, list[dict[str, Any]]]
+"""A statement, and the parameters of each time that it runs."""
 
-class SqlWriter:
-    """Writes each commit in one transaction, into the tables themselves.
+
+def of_keys(table: Table, keys: Sequence[str]) -> Executable:
+    """Builds a removal of the rows with ``keys``, which are the parameters ``k0``, ``k1`` and so on."""
+    return delete(table).where(and_(*(table.c[key] == bindparam(f"k{at}") for at, key in enumerate(keys))))
+
+
+class Steps:
+    """The statements for all of a commit that can't be written in any order, before and after what it puts.
 
     Args:
-        engine: The database.
+        dialect: The dialect of the database.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        dialect = engine.dialect
-
-        def of_keys(table: Table, keys: Sequence[str]) -> Executable:
-            return delete(table).where(and_(*(table.c[key] == bindparam(f"k{at}") for at, key in enumerate(keys))))
-
+    def __init__(self, dialect: Dialect) -> None:
         kinds = row_kinds.KINDS
-        self._puts = [(kind, Upsert(dialect, kind.table, kind.keys, kind.values)) for kind in kinds]
-        self._drop_parts = [(kind, of_keys(kind.table, kind.group)) for kind in kinds if kind.parts_of is not None]
         self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
-        self._drop_log = of_keys(tables.log_chunks, ("queue", "job"))
-        self._drop_chunk = of_keys(tables.log_chunks, ("queue", "job", "first"))
-        self._put_webhooks = Upsert(dialect, tables.webhooks, ("id",))
-        self._later_webhook = (
-            update(tables.webhooks)
-            .where(tables.webhooks.c.id == bindparam("i"))
-            .values(tries=bindparam("n"), due=bindparam("d"))
+        chunks = tables.log_chunks.c
+        self._trim_log = delete(tables.log_chunks).where(
+            chunks.queue == bindparam("k0"), chunks.job == bindparam("k1"), chunks.first < bindparam("k2")
         )
-        self._drop_webhook = of_keys(tables.webhooks, ("id",))
-        self._put_queues = Upsert(dialect, tables.queues, ("queue",), ("retention", "touched", "paused"))
+        self._put_queue = upsert(dialect, tables.queues, ("queue",), ("retention", "touched", "paused"))
         self._set_due = (
             update(tables.jobs)
             .where(
@@ -62,7 +66,6 @@ class SqlWriter:
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == tables.queues.c.queue).exists(),
         )
         keys = tables.queue_keys
-        self._put_keys = Upsert(dialect, keys, ("hash",), ("used",))
         self._drop_keys = delete(keys).where(
             keys.c.queue == bindparam("q"),
             ~select(tables.jobs.c.id).where(tables.jobs.c.queue == keys.c.queue).exists(),
@@ -71,50 +74,72 @@ class SqlWriter:
         )
         self._blobs = BlobStatements(lambda table, keys, values: upsert(dialect, table, keys, values))
 
-    async def commit(self, commit: Commit) -> None:
-        """Writes all of a commit or nothing; see `asman_server.storage.commit.CommitWriter`."""
-        with writable():
-            async with self._engine.begin() as connection:
-                await connection.run_sync(self.write, commit)
+    def before(self, commit: Commit) -> Iterator[Step]:
+        """The removals, in their order, without those that have nothing to do."""
+        if commit.forget_queues:
+            yield self._drop_queue, [{"q": queue} for queue in commit.forget_queues]
+        if commit.forget_keys:
+            yield self._drop_keys, [{"q": queue, "b": before} for queue, before in commit.forget_keys]
+        if commit.forget:
+            forgotten = parameters_of(commit.forget)
+            for drop in self._drop_of_job:
+                yield drop, forgotten
+        if commit.trim:
+            yield self._trim_log, parameters_of(commit.trim)
 
-    async def flushed(self, ids: Sequence[str] | None = None) -> None:
-        """Returns at once: committed rows are in their tables."""
+    def after(self, commit: Commit) -> Iterator[Step]:
+        """The statements that see what the commit has put, in their order."""
+        if commit.queues:
+            rows = [
+                {"queue": row.queue, "retention": row.retention, "touched": row.touched, "paused": row.paused}
+                for row in commit.queues
+            ]
+            yield self._put_queue, rows
+            yield self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues]
+        yield from self._blobs.steps(commit.blobs)
 
-    async def keep_flushing(self) -> None:
-        """Waits until it is cancelled: there is nothing to flush."""
-        await asyncio.Event().wait()
 
-    async def close(self) -> None:
-        """Returns at once: there is nothing to flush."""
+class SqlWriter:
+    """Writes commits to SQLite, in the transaction of a connection and into the tables themselves.
 
-    # ------------------------------------------------------------------------------- in a connection's transaction
+    Args:
+        dialect: The dialect of the database.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        kinds = row_kinds.KINDS
+        self._steps = Steps(dialect)
+        self._puts = [(kind, Upsert(dialect, kind.table, kind.keys, kind.values)) for kind in kinds]
+        self._drop_parts = [(kind, of_keys(kind.table, kind.group)) for kind in kinds if kind.parts_of is not None]
+        self._drop_chunk = of_keys(tables.log_chunks, ("queue", "job", "first"))
+        self._put_webhooks = Upsert(dialect, tables.webhooks, ("id",))
+        self._later_webhook = (
+            update(tables.webhooks)
+            .where(tables.webhooks.c.id == bindparam("i"))
+            .values(tries=bindparam("n"), due=bindparam("d"))
+        )
+        self._drop_webhook = of_keys(tables.webhooks, ("id",))
+        self._put_keys = Upsert(dialect, tables.queue_keys, ("hash",), ("used",))
 
     def put(self, connection: Connection, puts: Puts) -> None:
-        """Puts rows into their tables, in a connection's transaction."""
+        """Puts rows into their tables."""
         for kind, drop in self._drop_parts:
-            _run(connection, drop, _keys(puts.get(kind, ())))
+            _run(connection, drop, parameters_of(puts.get(kind, ())))
         for kind, put in self._puts:
             put.rows(connection, kind.rows(puts))
 
     def write(self, connection: Connection, commit: Commit) -> None:
-        """Writes a commit in a connection's transaction."""
-        _run(connection, self._drop_queue, [{"q": queue} for queue in commit.forget_queues])
-        _run(connection, self._drop_keys, [{"q": queue, "b": before} for queue, before in commit.forget_keys])
-        forgotten = _keys(commit.forget)
-        for drop in self._drop_of_job:
-            _run(connection, drop, forgotten)
-        _run(connection, self._drop_log, _keys(commit.clear))
+        """Writes a commit."""
+        for statement, rows in self._steps.before(commit):
+            connection.execute(statement, rows)
         self.put(connection, commit.puts)
-        _run(connection, self._drop_chunk, _keys(commit.drop_chunks))
+        _run(connection, self._drop_chunk, parameters_of(commit.drop_chunks))
         self._put_webhooks.rows(connection, [astuple(row) for row in commit.webhooks])
         _run(connection, self._later_webhook, [{"i": i, "n": n, "d": d} for i, n, d in commit.webhooks_later])
         _run(connection, self._drop_webhook, [{"k0": webhook} for webhook in commit.webhooks_done])
-        self._put_queues.rows(
-            connection, [(row.queue, row.retention, row.touched, row.paused) for row in commit.queues]
-        )
         self._put_keys.rows(connection, commit.keys)
-        _run(connection, self._set_due, [{"q": row.queue, "k": row.kept} for row in commit.queues])
-        self._blobs.write(connection, commit.blobs)
+        for statement, rows in self._steps.after(commit):
+            connection.execute(statement, rows)
 
 
 def _used_since(before: BindParameter[Any]) -> Exists:
@@ -128,5 +153,6 @@ def _run(connection: Connection, statement: Executable, rows: list[dict[str, Any
         connection.execute(statement, rows)
 
 
-def _keys(keys: Any) -> list[dict[str, Any]]:
+def parameters_of(keys: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """The parameters of `of_keys` for some keys."""
     return [{f"k{at}": value for at, value in enumerate(key)} for key in keys]

@@ -218,3 +218,12 @@ daybook = Table(
 
 ``body`` is an entry of `sqlite.write_buffer`.
 """
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", String(128), nullable=False),
+)
+"""The owner of each shard of all queues, for Postgres only. A takeover raises the epoch; a commit counts at its own."""

@@ -32,7 +32,7 @@ from .reach import Reach
 from .repeats import Repeats
 from .states import ASKED, matches, task_state
 from .task import NAME_LENGTH, Task, read, sent
-from .translation import REUSE, check_blobs, definition_of, reuses, shown_again
+from .translation import REUSE, check_blobs, definition_of, reuse_of, shown_again
 from .types import CreatedTask, Nothing, TaskPage, TesProblem
 from .views import Shown, View, minimal
 
@@ -109,26 +109,18 @@ def notes_of(request: Request) -> NoteCache:
 
 async def _created(hub: Hub, notes: NoteCache, access: Access, task: Task, note: bytes) -> str:
     called = Callbacks(finished=Callback(task.callback_url)) if task.callback_url else None
-    if called is not None and reuses(task):
+    reuse = reuse_of(task)
+    if called is not None and reuse != "never":
         raise BadRequest(
             f"a task with the tag '{REUSE}' has no {_CALLED}, since it may be answered by a result", field=_CALLED
         )
     await check_blobs(hub, task.inputs)
     async with hub.registry.using(access.queue, linger=True) as shell:
         definition = await definition_of(hub, task, Reach.of(shell), access)
-
-        async def submitted(*, anew: bool) -> Accepted:
-            message = Submit(
-                ref=0, definition=definition, reuse="never" if anew else "cached", follow=False, callbacks=called
-            )
-            submission = shell.submission(message, access)
-            submission.note = note
-            return await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
-
-        accepted = await submitted(anew=False)
-        verdict = accepted.job.verdict
-        if reuses(task) and accepted.answer == "cached" and (verdict is None or not verdict.ok):
-            accepted = await submitted(anew=True)
+        message = Submit(ref=0, definition=definition, reuse=reuse, follow=False, callbacks=called)
+        submission = shell.submission(message, access)
+        submission.note = note
+        accepted = await ask(lambda reply_to: shell.submit(submission, reply_to), Accepted)
     notes.replaced(access.queue, accepted.job.id)
     return accepted.job.id
 

@@ -43,7 +43,7 @@ class Polls(Prompts):
             return None
         if access is None or not access.rights >= _RIGHTS:
             return None
-        shell = self._hub.registry.queues.get(access.queue)
+        shell = self._hub.registry.at_hand(access.queue)
         job = None if shell is None else shell.core.jobs.get(found[2])
         if job is None or not self._hub.committer.settled(access.queue, job.id):
             return None

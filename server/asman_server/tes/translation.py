@@ -9,12 +9,13 @@ from __future__ import annotations
 import posixpath
 import re
 import secrets
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from asman_shared import half_characters
 from asman_shared.definition import SHA256, UPLOADED, DataRef, Definition, Requirements, Step
 from asman_shared.errors import BadRequest
 from asman_shared.places.urls import is_place, place_of, url_within
+from asman_shared.states import Reuse
 
 from ..access import Access
 from ..hub import Hub
@@ -60,7 +61,7 @@ async def definition_of(hub: Hub, task: Task, reach: Reach, access: Access | Non
     config_files = await _inputs(hub, task.inputs, reach, needed, access)
     words = [word for word in parameters.get("worker_tags", "").split(",") if word]
     return Definition(
-        v=None if reuses(task) else f"tes:{secrets.token_hex(_NONCE_BYTES)}",
+        v=None if reuse_of(task) != "never" else f"tes:{secrets.token_hex(_NONCE_BYTES)}",
         config_files=config_files or None,
         volumes=sorted(volumes) or None,
         outputs=outputs or None,
@@ -72,19 +73,22 @@ async def definition_of(hub: Hub, task: Task, reach: Reach, access: Access | Non
     )
 
 
-def reuses(task: Task) -> bool:
-    """Whether the successful result of an equal task answers this one.
+def reuse_of(task: Task) -> Reuse:
+    """Returns the results of an equal task that answer this one; without the tag none do.
 
     Raises:
         BadRequest: The tag has another value.
     """
-    said = task.tags.get(REUSE)
-    if said not in (None, "success"):
-        raise BadRequest(
-            f"the tag '{REUSE}' can only be 'success': then an equal task that succeeded is the answer",
-            field=f"tags.{REUSE}",
-        )
-    return said is not None
+    said = task.tags.get(REUSE, "never")
+    for reuse in get_args(Reuse):
+        if said == reuse:
+            found: Reuse = reuse
+            return found
+    raise BadRequest(
+        f"the tag '{REUSE}' can be 'success' (an equal task that succeeded is the answer), 'any' (also one that "
+        "failed) or 'never'",
+        field=f"tags.{REUSE}",
+    )
 
 
 def _command(executor: Executor, place: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import LargeBinary, Table, delete, func, insert, select
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared.errors import BadRequest, Conflict, NotFound, Unauthentic, Unavailable
@@ -23,9 +22,10 @@ from ..disk_room import need_room
 from ..migrations.schema import refuse_newer
 from ..sole_hub import sole_hub, sole_hub_of_database
 from ..storage import tables
+from ..storage.address import is_sqlite, parsed
 from ..storage.blob_changes import BlobRow
 from ..storage.database import make_engine, migrate, own_sqlite, sqlite_file, unavailable, wait_until_there
-from ..storage.sqlite.buffered_writer import open_writer
+from ..storage.open_writer import open_writer
 from .check import Check, Report
 from .copying import Present, copy_blob, need_own, several
 from .objects import FolderObjects, Objects, Tell
@@ -75,7 +75,7 @@ def target_of(config: HubConfig, database: str, blobs: str) -> HubConfig:
     if blobs:
         changed["blobs"] = "" if blobs == FOLDER else blobs
     new = config.model_copy(update=changed)
-    if make_url(new.database).drivername.startswith("sqlite") and sqlite_file(new.database) is None:
+    if is_sqlite(new.database) and sqlite_file(new.database) is None:
         raise BadRequest("a database in memory ends with its hub: name a file, sqlite:///path")
     if _same_database(config, new) and _same_blobs(config, new):
         raise BadRequest("nothing would move: name a new database with --to-database-url, or a place with --to-blobs")
@@ -86,7 +86,7 @@ def _same_database(config: HubConfig, new: HubConfig) -> bool:
     file = sqlite_file(new.database)
     if file is not None:
         return file == sqlite_file(config.database)
-    return make_url(new.database) == make_url(config.database)
+    return parsed(new.database) == parsed(config.database)
 
 
 def _same_blobs(config: HubConfig, new: HubConfig) -> bool:

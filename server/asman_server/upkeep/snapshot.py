@@ -18,7 +18,7 @@ from asman_shared.errors import Conflict, Misconfigured, Unavailable
 from ..migrations.schema import known, newest, too_new, version_of
 from ..storage.blob_changes import BlobRow
 from ..storage.database import make_engine, unavailable
-from ..storage.sqlite.buffered_writer import open_writer
+from ..storage.open_writer import open_writer
 from ..storage.tables import blobs, uploads
 
 PAGES: Final = 4096

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from asman_shared.errors import BadRequest, NotFound
 
 from ..config import HubConfig
 from ..hub import s3_settings
+from ..storage.address import is_sqlite
 from ..storage.database import sqlite_file
 from .objects import FolderObjects, Objects
 from .s3_objects import S3Objects
@@ -45,7 +44,7 @@ def database_file(config: HubConfig) -> Path | None:
         NotFound: There is no such file.
         BadRequest: The database is SQLite in memory.
     """
-    if not make_url(config.database).drivername.startswith("sqlite"):
+    if not is_sqlite(config.database):
         return None
     file = sqlite_file(config.database)
     if file is None:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from asman_shared.errors import AsmanError
+
 TASK_FAILED: Final = 70
 """Exit code of a hub or worker that ended because one of its own tasks had (EX_SOFTWARE of sysexits)."""
 
@@ -47,6 +49,9 @@ class Supervisor:
     async def _watched(self, name: str, work: Coroutine[Any, Any, None], may_end: bool) -> None:
         try:
             await work
+        except AsmanError as error:  # which has its sentence
+            self._tell("has failed", name)
+            self._log.error(error.message, extra={"task": name})
         except Exception:
             self._tell("has failed", name)
             self._log.exception("the failure of the task", extra={"task": name})

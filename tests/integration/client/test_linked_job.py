@@ -33,3 +33,24 @@ def test_a_jobs_url_shows_it_without_the_queue_and_it_is_retried(up: str) -> Non
     assert asman("job", "wait", up, value["id"]).returncode == 3
     second = json.loads(asman("job", "show", up, value["id"], "--json").stdout)
     assert second["queued"] > by_queue["queued"]
+
+
+def test_a_failed_job_runs_again_and_the_command_line_shows_its_earlier_run(up: str) -> None:
+    command = ("--", "sh", "-c", "echo said; exit 5")
+    first = asman("run", up, "--json", *command)
+    second = asman("run", up, *command)
+    assert (first.returncode, second.returncode) == (5, 5)
+    assert "it ran before, and exited with code 5" in second.stderr
+    taken = asman("run", up, "--reuse", "any", *command)
+    assert taken.returncode == 5
+    assert taken.stderr.startswith("cached, not run again: ")
+    job = json.loads(first.stdout)["id"]
+    shown = asman("job", "show", up, job, "--runs")
+    assert [line.split()[:3] for line in shown.stdout.splitlines()[-2:]] == [["1", "Failed", "5"], ["2", "Failed", "5"]]
+    value = json.loads(asman("job", "show", up, job, "--runs", "--json").stdout)
+    holds(value, "job show")
+    assert [run["number"] for run in value["runs"]] == [1, 2]
+    for run in ("1", "2"):
+        assert asman("job", "logs", up, job, "--run", run).stdout == "said\n"
+    assert asman("job", "logs", up, job, "--run", "3").returncode != 0
+    assert asman("job", "logs", up, job, "--run", "1", "--follow").returncode == 2

@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.open_writer import Writer, open_writer
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
-from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
 from devtools.postgres import PostgresServer
 
 
@@ -38,10 +37,10 @@ async def engine(empty: AsyncEngine) -> AsyncEngine:
 
 
 @pytest.fixture
-async def writer(engine: AsyncEngine) -> SqlWriter | BufferedWriter:
+async def writer(engine: AsyncEngine) -> Writer:
     return await open_writer(engine)
 
 
 @pytest.fixture
-def store(engine: AsyncEngine, writer: SqlWriter | BufferedWriter) -> Store:
+def store(engine: AsyncEngine, writer: Writer) -> Store:
     return Store(engine, writer.flushed)

@@ -22,8 +22,9 @@ import asman
 from asman_server.storage import database
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.open_writer import open_writer
 from asman_server.storage.reader import Store
-from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter
 from asman_shared.errors import BadRequest, Unavailable
 from asman_shared.messages import JobState
 from asman_shared.states import State

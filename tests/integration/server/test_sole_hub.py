@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -15,9 +16,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import asman
 from asman_server import sole_hub
 from asman_server.sole_hub import PostgresLock
-from asman_shared.errors import Unavailable
+from asman_server.storage.database import make_primary
+from asman_shared.errors import AsmanError, Unavailable
 from asman_shared.running.supervisor import TASK_FAILED
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
 from devtools.patience import PATIENCE
@@ -97,7 +100,7 @@ async def test_the_lock_of_postgres_is_taken_again_after_its_connection_was_lost
 ) -> None:
     monkeypatch.setattr(sole_hub, "_LOOK_SECONDS", 0.05)
     database = postgres.new_database()
-    lock, other = PostgresLock(database), PostgresLock(database)
+    lock, other = PostgresLock(make_primary(database)), PostgresLock(make_primary(database))
     await lock.take()
     keeping = asyncio.create_task(lock.keep())
     await end_sessions(database)
@@ -183,6 +186,46 @@ def test_a_database_that_refuses_the_hub_is_one_sentence(tmp_path: Path, postgre
     assert ended.returncode == 125
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "does not exist" in ended.stderr.splitlines()[-1]
+
+
+async def test_a_frozen_hub_that_was_taken_over_commits_nothing_when_it_wakes(
+    hub_process: Start, postgres: PostgresServer
+) -> None:
+    """A submission lies in its socket while it is frozen; it reads that first when it wakes."""
+    database = await asyncio.to_thread(postgres.new_database)
+    old = await asyncio.to_thread(hub_process, "--database-url", database)
+    async with asman.connect(old.queue("q"), reconnect=1.0) as late:
+        before = await late.submit(image="a", command="before")
+        os.kill(old.pid, signal.SIGSTOP)
+        asked = asyncio.ensure_future(late.submit(image="a", command="late"))
+        try:
+            new = await asyncio.to_thread(hub_process, "--database-url", database, "--take-over")
+            async with asman.connect(new.queue("q")) as queue:
+                assert (await queue.submit(image="a", command="before")).answer == "joined"
+                after = await queue.submit(image="a", command="after")
+        finally:
+            os.kill(old.pid, signal.SIGCONT)
+        assert await asyncio.to_thread(old.wait) == TASK_FAILED
+        with pytest.raises(AsmanError):
+            await asked
+    connection = await asyncpg.connect(database)
+    stored = {row[0] for row in await connection.fetch("SELECT id FROM jobs")}
+    owners = await connection.fetch("SELECT DISTINCT epoch, owner FROM shards")
+    await connection.close()
+    assert stored == {before.id, after.id}
+    assert [tuple(row) for row in owners] == [(2, f"asman hub, process {new.pid} on {socket.gethostname()[:40]}")]
+    assert await asyncio.to_thread(new.healthy)
+    said = old.output()
+    assert "another hub has taken over the queues of this one" in said or "uses this database now" in said
+    assert "Traceback" not in said
+
+
+def test_a_second_hub_is_told_how_to_take_over(hub_process: Start, tmp_path: Path, postgres: PostgresServer) -> None:
+    database = postgres.new_database()
+    hub_process("--database-url", database)
+    ended = second("--data-dir", str(tmp_path / "other"), "--database-url", database)
+    assert ended.returncode == 125
+    assert "--take-over" in ended.stderr
 
 
 def test_the_data_folder_of_a_worker_is_told_to_be_one(tmp_path: Path) -> None:

@@ -244,8 +244,12 @@ class FakeHub:
     def _submit(self, visitor: Visitor, message: m.Submit) -> None:
         job = job_id(message.definition)
         kept = self.jobs.get(job)
-        if kept is not None and (message.reuse == "cached" or kept.state.state is not State.FINISHED):
-            answer = "cached" if kept.state.state is State.FINISHED else "joined"
+        verdict = kept.state.verdict if kept is not None else None
+        over = kept is not None and kept.state.state is State.FINISHED
+        ok = verdict is not None and verdict.ok
+        reusable = message.reuse != "never" and verdict is not None and verdict.reason.cacheable
+        if kept is not None and (not over or (reusable and (message.reuse != "success" or ok))):
+            answer = "cached" if over else "joined"
         else:
             answer = "queued"
             rev, runs = (kept.state.rev + 1, kept.runs + 1) if kept else (1, 1)
@@ -253,7 +257,8 @@ class FakeHub:
             kept = self.jobs[job] = FakeJob(state, message.definition, runs=runs)
         if message.follow:
             visitor.follows.add(job)
-        visitor.say(m.Accepted(message.ref, answer, kept.state, able=1))  # type: ignore[arg-type]
+        earlier = verdict if answer == "queued" else None
+        visitor.say(m.Accepted(message.ref, answer, kept.state, able=1, earlier=earlier))  # type: ignore[arg-type]
 
     def _known(self, visitor: Visitor, message: Any) -> FakeJob | None:
         kept = self.jobs.get(message.job)

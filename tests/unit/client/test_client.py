@@ -149,7 +149,7 @@ async def test_a_forced_run_is_not_forced_twice(hub: FakeHub) -> None:
         job = await queue.submit(command="x", reuse="never")
         assert job.answer == "joined"
     assert hub.jobs[job.id].runs == 2
-    assert [message.reuse for message in hub.all_of(m.Submit)] == ["cached", "never", "cached"]
+    assert [message.reuse for message in hub.all_of(m.Submit)] == ["success", "never", "any"]
 
 
 async def test_a_restarted_hub_gets_a_waiting_client_its_result(hub: FakeHub) -> None:

@@ -46,7 +46,7 @@ def state(rev: int, where: State = State.QUEUED, **more: object) -> m.JobState:
     return m.JobState(JOB, rev, where, verdict=verdict, **more)  # type: ignore[arg-type]
 
 
-def submit(reuse: str = "cached") -> m.Submit:
+def submit(reuse: str = "any") -> m.Submit:
     return m.Submit(ref=0, definition=DEFINITION, reuse=reuse)  # type: ignore[arg-type]
 
 
@@ -91,29 +91,43 @@ async def test_a_request_that_was_given_up_is_not_said_again(session: Session) -
     assert session.opened(welcome()) == []
 
 
+@pytest.mark.parametrize("first", ["never", "success"])
 @pytest.mark.parametrize(
     ("answer", "reuse"),
     [
-        (lambda ref: m.Job(ref, state(3, State.RUNNING), DEFINITION), "cached"),
-        (lambda ref: m.Job(ref, state(3, State.FINISHED, queued=1500), DEFINITION), "cached"),
-        (lambda ref: m.Job(ref, state(3, State.FINISHED, queued=900), DEFINITION), "never"),
-        (lambda ref: m.Error("not_found", "no such job", ref=ref), "never"),
+        (lambda ref: m.Job(ref, state(3, State.RUNNING), DEFINITION), "any"),
+        (lambda ref: m.Job(ref, state(3, State.FINISHED, queued=900), DEFINITION), ""),
+        (lambda ref: m.Error("not_found", "no such job", ref=ref), ""),
     ],
 )
-async def test_a_forced_run_is_looked_for_before_it_is_forced_again(
-    session: Session, clock: Clock, answer: object, reuse: str
+async def test_a_run_is_looked_for_before_it_is_asked_for_again(
+    session: Session, clock: Clock, answer: object, reuse: str, first: str
 ) -> None:
     clock.now += 0.2  # it is 1200 on the hub's clock
-    future = session.ask(submit("never"))
+    future = session.ask(submit(first))
     session.closed()
     (probe,) = session.opened(welcome("e2", time=9000))
     assert isinstance(probe, m.Get)
     assert probe.job == JOB
     (again,) = session.received([answer(probe.ref)])  # type: ignore[operator]
     assert isinstance(again, m.Submit)
-    assert (again.ref, again.reuse) == (1, reuse)
+    assert (again.ref, again.reuse) == (1, reuse or first)
     session.received([m.Accepted(1, "queued", state(4))])
     assert future.done()
+
+
+@pytest.mark.parametrize("first", ["never", "success"])
+async def test_a_run_that_is_over_by_then_is_the_answer_and_does_not_begin_again(
+    session: Session, clock: Clock, first: str
+) -> None:
+    clock.now += 0.2  # it is 1200 on the hub's clock
+    future = session.ask(submit(first))
+    session.closed()
+    (probe,) = session.opened(welcome("e2", time=9000))
+    ended = state(3, State.FINISHED, queued=1500)
+    assert isinstance(probe, m.Get)
+    assert session.received([m.Job(probe.ref, ended, DEFINITION)]) == []
+    assert future.result() == m.Accepted(1, "queued", ended)
 
 
 async def test_a_forced_run_that_never_went_out_is_just_sent(session: Session) -> None:

@@ -118,6 +118,27 @@ export interface JobState {
   back?: string;
   verdict?: Verdict | null;
   summary?: Summary | null;
+  /** Counts the runs of the job, from 1 on. */
+  run?: number;
+}
+
+/** One run of a job, ended or present. */
+export interface Run {
+  number: number;
+  queued: number;
+  /** The way it ended; left out while it has not. */
+  reason?: Reason | null;
+  started?: number;
+  finished?: number;
+  worker?: string;
+  exit_code?: number | null;
+  message?: string;
+  duration?: number;
+  log_start?: number;
+  lines?: number;
+  /** Whether its log can still be read. */
+  log_kept?: boolean;
+  present?: boolean;
 }
 
 export interface OutputFile {
@@ -270,14 +291,15 @@ export interface Requests {
   submit: {
     ask: {
       definition: Definition;
-      reuse?: "cached" | "never";
+      /** The results that answer instead of a new run: of a success, of any run with an exit code, or none. */
+      reuse?: "success" | "any" | "never";
       follow?: boolean;
       namespace?: string;
       /** Time limit in milliseconds, in addition to the limit in the definition. */
       time_limit?: number;
       callbacks?: { queued?: Callback; finished?: Callback };
     };
-    answer: { type: "accepted"; answer: "queued" | "joined" | "cached"; able?: number; why?: string; job: JobState };
+    answer: { type: "accepted"; answer: "queued" | "joined" | "cached"; able?: number; why?: string; job: JobState; earlier?: Verdict | null };
   };
   cancel: {
     ask: { job: string; namespace?: string };
@@ -306,6 +328,7 @@ export interface Requests {
     ask: { job: string };
     answer: { type: "job_summary"; job: JobState; error_seq?: number | null };
   };
+  list_runs: { ask: { job: string }; answer: { type: "runs"; runs: Run[] } };
   read_log: {
     ask: { job: string; since?: number; limit?: number };
     answer: { type: "log_page"; lines: WireLine[]; next: number; final?: boolean };

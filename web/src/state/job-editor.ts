@@ -311,7 +311,7 @@ export class JobEditor {
     const { control, timeLimits } = this.params.peek();
     const namespace = control?.namespace || this.#options.namespace;
     const answer = await this.#session.submit(this.definition.peek(), {
-      reuse: again ? "never" : "cached",
+      reuse: again ? "never" : "success",
       ...(namespace ? { namespace } : {}),
       ...(timeLimits.length > 0 ? { time_limit: Math.min(...timeLimits) } : {}),
       ...(control?.callbacks ? { callbacks: control.callbacks } : {}),

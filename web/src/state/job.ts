@@ -18,6 +18,7 @@ export interface Job {
   readonly back: string;
   readonly verdict: Verdict | null;
   readonly summary: Summary | null;
+  readonly run: number;
 }
 
 /** Whether a state is newer than another one: a later run's, or a later one of the same run. */
@@ -44,6 +45,7 @@ export function jobFrom(wire: JobState, before?: Job): Job {
     back: wire.back ?? "",
     verdict: wire.verdict ?? null,
     summary: wire.summary ?? before?.summary ?? null,
+    run: wire.run ?? 1,
   };
 }
 

@@ -63,6 +63,8 @@ export function tone(job: Job): Tone {
 }
 
 /** The state in one or a few words. */
+export const reasonWords = (reason: Reason): string => REASON_WORDS[reason] ?? reason;
+
 export function stateWords(job: Job): string {
   if (job.state === "Finished") {
     const reason = job.verdict?.reason;

@@ -24,6 +24,7 @@ const loadLog = () => import("./log-view").then((part) => part.LogView);
 const LogView = lazy(loadLog);
 const Inputs = lazy(() => import("./inputs").then((part) => part.Inputs));
 const Outputs = lazy(() => import("./outputs").then((part) => part.Outputs));
+const Runs = lazy(() => import("./runs").then((part) => part.Runs));
 const Settings = lazy(() => import("./settings").then((part) => part.Settings));
 
 export interface JobPageProps {
@@ -193,6 +194,7 @@ function Results(props: { session: Session; queue: QueueAddress; editor: JobEdit
       {job.state === "Finished" && (
         <Outputs hub={queue.hub} job={job} result={open.result.value} href={(path) => outputHref(queue, job.id, path)} />
       )}
+      {job.run > 1 && <Runs session={session} queue={queue} job={job} />}
     </>
   );
 }

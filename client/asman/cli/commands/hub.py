@@ -25,6 +25,13 @@ def hub(
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="postgresql://… or sqlite:///… [in the data folder].")
     ] = None,
+    take_over: Annotated[
+        bool | None,
+        typer.Option(
+            "--take-over/--no-take-over",
+            help="End the session of another hub that holds the Postgres database and is frozen or out of reach [no].",
+        ),
+    ] = None,
     public_url: Annotated[
         str | None,
         typer.Option("--public-url", help="URL of this hub for others, if it is behind a proxy; may have a path."),
@@ -187,6 +194,7 @@ def hub(
         port=port,
         data_dir=data_dir,
         database_url=database_url,
+        take_over=take_over,
         public_url=public_url,
         tls_cert=tls_cert,
         tls_key=tls_key,

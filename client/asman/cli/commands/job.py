@@ -15,17 +15,21 @@ from ..named_job import JobWords, names_no_queue, with_job
 from ..terminal import Terminal, table
 
 if TYPE_CHECKING:
+    from asman_shared.messages import Run
+
     from ...job import Job
 
+RunsOption = Annotated[bool, typer.Option("--runs", help="Also show the job's earlier runs.")]
 WaitTimeout = Annotated[
     str | None, typer.Option("--timeout", help="Maximum time to wait: 90s, 20m.", show_default=False)
 ]
 
 
-def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
+def show(words: JobWords, hub: o.HubOption = None, runs: RunsOption = False, json: o.JsonOption = False) -> None:
     """Show a job's state and times, its definition, and how it ended.
 
-    The URL of a job with its key is enough: without a queue, it shows what whoever has that URL may see.
+    With --runs, also its earlier runs; 'asman job logs --run N' has the log of one. The URL of a job with its key is
+    enough: without a queue, it shows what whoever has that URL may see.
     """
     import msgspec
 
@@ -48,10 +52,13 @@ def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -
     async def work(job: Job) -> int:
         result = await job.result(check=False) if job.verdict is not None else None
         if json:
-            terminal.value({**job_value(job, result), "definition": msgspec.to_builtins(job.definition)})
+            found = {"runs": msgspec.to_builtins(await job.runs())} if runs else {}
+            terminal.value({**job_value(job, result), "definition": msgspec.to_builtins(job.definition), **found})
         else:
             for line in lines_of(facts_of(job, result)):
                 terminal.result(line)
+            if runs:
+                _show_runs(terminal, await job.runs())
         return 0
 
     if linked is not None and names_no_queue(words[0]):
@@ -63,6 +70,14 @@ def show(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -
         if linked is None:
             raise
         by_link(linked)
+
+
+def _show_runs(terminal: Terminal, runs: list[Run]) -> None:
+    from ..job_facts import run_row
+
+    terminal.result("")
+    for row in table(("RUN", "ENDED", "CODE", "STARTED", "TOOK", "WORKER", "LOG"), list(map(run_row, runs))):
+        terminal.result(row)
 
 
 def explain(words: JobWords, hub: o.HubOption = None, json: o.JsonOption = False) -> None:

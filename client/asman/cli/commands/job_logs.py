@@ -86,9 +86,15 @@ def logs(
         int | None,
         typer.Option("--max-bytes", min=0, max=limits.WHOLE, help="Only this many bytes of text.", show_default=False),
     ] = None,
+    run: Annotated[
+        int,
+        typer.Option("--run", min=0, max=limits.WHOLE, help="Of this earlier run; see 'asman job show --runs'."),
+    ] = 0,
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object a line.")] = False,
 ) -> None:
     """Show a job's log, with its standard error on standard error."""
+    from asman_shared.errors import BadRequest
+
     from ...logs import followable, selection
 
     terminal = Terminal()
@@ -107,19 +113,21 @@ def logs(
         )
 
     # What was searched for or cut out of a log is lines; all of a stream is what the job wrote.
+    if run and follow:
+        raise exits.usage(BadRequest("an earlier run is over and can't be followed: leave out --follow or --run"))
     exact = select is None or (select.tail is None and followable(select))
 
     async def work(job: Job) -> int:
         shown = False
         async with losses_told(job, terminal.note) if follow else nullcontext():
-            async for lines in job.log_parts(since, follow=follow, select=select):
+            async for lines in job.log_parts(since, follow=follow, select=select, run=run):
                 shown = True
                 if json:
                     for line in lines:
                         terminal.line(line_value(line))
                 else:
                     terminal.logs(without_heading(lines, job.state.log_start), exact=exact)
-        if not shown and (note := _outside(job.state, since, until)):
+        if not shown and not run and (note := _outside(job.state, since, until)):
             terminal.note(note)
         return 0
 

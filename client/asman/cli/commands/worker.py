@@ -254,7 +254,15 @@ def worker(
 
     Each option is taken from its flag, else from the environment (ASMAN_WORKER_CPUS, …), else from the default in
     brackets. After SIGTERM, the worker finishes its running jobs and takes no new ones; a second SIGTERM stops it.
+    'asman worker list QUEUE' shows a queue's workers, as 'asman queue status' does.
     """
+    if queue and queue[0] == "list" and not hub:  # no queue is named so without its hub
+        from .queue import status as queue_status
+
+        if len(queue) > 2:
+            raise o.UsageError(f"unexpected argument '{queue[2][:40]}': give a queue")
+        queue_status(queue[1] if len(queue) > 1 else None, None, json=json)
+        return
     require("worker")
     from asman_shared.disk.own_files import own_files
     from asman_shared.errors import BadRequest

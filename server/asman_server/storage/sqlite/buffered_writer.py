@@ -215,17 +215,12 @@ class BufferedWriter:
             log.warning("the write buffer can't be flushed now", extra={"error": error.message})
 
 
-async def open_writer(engine: AsyncEngine) -> SqlWriter | BufferedWriter:
-    """Opens the writer for a database in its newest schema.
-
-    SQLite gets the write buffer. Postgres writes whole pages seldom enough to write to the tables at once.
+async def open_buffered(engine: AsyncEngine) -> BufferedWriter:
+    """Opens the writer for a file of SQLite in its newest schema.
 
     Raises:
         Unavailable: The database can't be used.
     """
-    writer = SqlWriter(engine)
-    if engine.dialect.name != "sqlite":
-        return writer
-    buffered = BufferedWriter(writer, engine)
-    await buffered.recover()
-    return buffered
+    writer = BufferedWriter(SqlWriter(engine.dialect), engine)
+    await writer.recover()
+    return writer

@@ -20,12 +20,12 @@ from asman_server.queues.shell import QueueShell
 from asman_server.reply_to import ReplyTo
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.errors import BadRequest
 from asman_shared.messages import Configured, Message, Submit
 from asman_shared.states import State
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 
 DAY = 86_400_000
 KEPT = 7 * DAY
@@ -37,7 +37,7 @@ class Hub:
     def __init__(self, engine: AsyncEngine, now: int, **policy: Any) -> None:
         self.now = now
         self.store = Store(engine)
-        self.committer = GroupCommitter(SqlWriter(engine))
+        self.committer = GroupCommitter(DirectWriter(engine))
         made = QueuePolicy(**policy)
         self.registry = Registry(self.committer, self.store, self.clock, made)
         self.retention = Retention(self.registry, self.store, self.committer, self.clock, made.retention)

@@ -20,13 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_server.storage.blob_changes import blobs_of_definition, blobs_of_result
 from asman_server.storage.database import MIGRATIONS, make_engine, migrate
 from asman_server.storage.reader import Store, pack_definition
-from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.tables import metadata
 from asman_shared.definition import DataRef, Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import OutputFile, Result
 from asman_shared.states import State
 from devtools.ports import free_port
+from tests.support.direct_writer import DirectWriter
 from tests.support.rows import commit, job, row, webhook
 
 
@@ -86,7 +86,7 @@ async def test_every_earlier_schema_is_brought_to_the_newest_with_its_data(empty
             kept = [{column: r[column] for column in rows[0]} for r in after[name]]
             assert kept == rows
         assert after["alembic_version"] == [{"version_num": revisions()[-1]}]
-    await SqlWriter(empty).commit(commit(jobs=[row(job(1))], webhooks=[webhook("w")]))
+    await DirectWriter(empty).commit(commit(jobs=[row(job(1))], webhooks=[webhook("w")]))
 
 
 async def test_what_rows_of_before_name_is_noted_by_the_migration(empty: AsyncEngine) -> None:
@@ -145,7 +145,7 @@ async def test_results_of_before_keep_their_place_while_their_job_runs_again(emp
             [{"queue": q, "id": job(n).id, "body": body} for q, n in (("running", 1), ("running", 2), ("done", 2))],
         )
     await migrate(empty)
-    writer, store = SqlWriter(empty), Store(empty)
+    writer, store = DirectWriter(empty), Store(empty)
     later = job(1, State.FINISHED, finished=2**45)
     await writer.commit(commit(jobs=[row(later, "stranger")], results=[("stranger", later.id, body)]))
     places = [await store.anywhere(job(number).id) for number in (1, 2, 3)]
@@ -189,7 +189,7 @@ async def test_a_migration_that_breaks_off_leaves_nothing_behind(empty: AsyncEng
 async def test_hubs_that_start_together_migrate_one_after_another(url: str) -> None:
     engines = [make_engine(url) for _ in range(4)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
-    await SqlWriter(engines[0]).commit(commit(jobs=[row(job(1))]))
+    await DirectWriter(engines[0]).commit(commit(jobs=[row(job(1))]))
     for engine in engines:
         assert len(await Store(engine).page("q", [], None, 5)) == 1
         await engine.dispose()

@@ -79,7 +79,7 @@ async def test_what_is_forgotten_may_be_made_anew_in_the_same_commit(writer: Com
     assert [(line.seq, line.text) for line in await store.lines("q", job_id(1), 0, 10)] == [(2, "new")]
 
 
-async def test_forgetting_and_clearing_touch_no_neighbours(writer: CommitWriter, store: Store) -> None:
+async def test_forgetting_and_trimming_touch_no_neighbours(writer: CommitWriter, store: Store) -> None:
     for queue in ("q", "r"):
         await writer.commit(
             commit(
@@ -88,9 +88,11 @@ async def test_forgetting_and_clearing_touch_no_neighbours(writer: CommitWriter,
                 log_chunks=[chunk(n, first, ["x"], queue) for n in (1, 2, 3) for first in (0, 1, 2)],
             )
         )
-    await writer.commit(commit(forget=[("q", job_id(1))], clear=[("q", job_id(2))], drop_chunks=[("q", job_id(3), 1)]))
+    await writer.commit(
+        commit(forget=[("q", job_id(1))], trim=[("q", job_id(2), 2)], drop_chunks=[("q", job_id(3), 1)])
+    )
     assert [j.number for j in await store.page("q", [], None, 9)] == [3, 2]
-    assert [len(await store.lines("q", job_id(n), 0, 9)) for n in (1, 2, 3)] == [0, 0, 2]
+    assert [len(await store.lines("q", job_id(n), 0, 9)) for n in (1, 2, 3)] == [0, 1, 2]
     assert [await store.result("q", job_id(n)) is not None for n in (1, 2, 3)] == [False, True, True]
     assert [len(await store.lines("r", job_id(n), 0, 9)) for n in (1, 2, 3)] == [3, 3, 3]
     assert [j.number for j in await store.page("r", [], None, 9)] == [3, 2, 1]

@@ -25,12 +25,12 @@ Typed = Callable[[str], None]
 
 
 def play(hub: FakeHub, exit_code: int | None = 0, reason: Reason | None = None, **more: Any) -> None:
-    """Makes each new job write to both streams, produce a file, and end."""
+    """Makes each new run write to both streams, produce a file, and end."""
 
     def submit(visitor: Visitor, message: m.Submit) -> None:
-        before = set(hub.jobs)
+        before = {job: kept.runs for job, kept in hub.jobs.items()}
         hub._submit(visitor, message)
-        for job in set(hub.jobs) - before:
+        for job in [job for job, kept in hub.jobs.items() if kept.runs != before.get(job)]:
             hub.log(job, "one")
             hub.log(job, "two", stream=m.STDERR)
             hub.output(job, "made.txt", b"made")

@@ -35,6 +35,7 @@ POLICY = QueuePolicy(
     private_webhooks=False,
 )
 CACHED = (Reason.SUCCESS, Reason.FAILED)
+WANTED: dict[str, tuple[Reason, ...]] = {"success": (Reason.SUCCESS,), "any": CACHED, "never": ()}
 SHAPES = (
     Shape(cpus=1000),
     Shape(cpus=1000, memory=4),
@@ -160,10 +161,11 @@ class Model:
             if mine and other_id != event.job and other.state is not State.FINISHED:
                 self.release(other_id, event.namespace, Reason.REPLACED)
         job = self.jobs.get(event.job)
-        if job is not None and job.state is State.FINISHED and event.reuse == "cached":
-            if job.reason not in CACHED and job.kept is not None:
+        wanted = WANTED[event.reuse]
+        if job is not None and job.state is State.FINISHED:
+            if job.reason not in wanted and job.kept in wanted:
                 job.reason, job.kept = job.kept, None
-            if job.reason in CACHED:
+            if job.reason in wanted:
                 self.hold(job, event.namespace)
                 return "cached"
         if job is not None and job.state is not State.FINISHED:
@@ -287,7 +289,9 @@ class Model:
         if name in self.hands:
             self.hands[name].has.pop((job_id, attempt), None)
         if taken:
-            self.end(self.jobs[job_id], reason)
+            job = self.jobs[job_id]
+            job.kept = None if job.kept is Reason.FAILED else job.kept
+            self.end(job, reason)
         return taken
 
     def hand_back(self, name: str, job_id: str, attempt: int, charged: bool) -> None:
@@ -493,7 +497,7 @@ class QueueMachine(RuleBasedStateMachine):
         number=jobs_,
         namespace=namespaces_,
         priority=st.integers(-1, 2),
-        reuse=st.sampled_from(["cached", "cached", "never"]),
+        reuse=st.sampled_from(["success", "success", "any", "never"]),
         limits=st.tuples(*(st.sampled_from([0, 0, limit]) for limit in (8_000, 15_000, 4_000))),
         max_attempts=st.integers(1, 3),
     )
@@ -634,7 +638,8 @@ class QueueMachine(RuleBasedStateMachine):
         acks = [e for e in effects if isinstance(e, fx.Acknowledge)]
         assert [(a.job, a.attempt, a.accepted) for a in acks] == ([(job, attempt, accepted)] if known else [])
         stores = any(isinstance(e, fx.StoreResult) for e in effects)
-        assert stores == (accepted and (reason in CACHED or kept is None)), "a result was stored that should not be"
+        due = accepted and (reason in CACHED or kept is not Reason.SUCCESS)
+        assert stores == due, "a result was stored that should not be"
 
     @rule(data=st.data(), lie=st.sampled_from([False, False, False, True]), lost=st.booleans())
     def hand_back(self, data: st.DataObject, lie: bool, lost: bool) -> None:

@@ -49,7 +49,7 @@ WEBSOCKET_METHODS = {
     "shutdown": [],
     "stop_keepalive": [],
 }
-HTTP_ATTRIBUTES = {"flow", "loop", "parser", "transport"}
+HTTP_ATTRIBUTES = {"cycle", "flow", "loop", "parser", "pipeline", "server_state", "transport"}
 """Attributes that an instance has from its making on."""
 HTTP_LATER = {"headers", "url"}
 """Attributes that ``on_message_begin`` sets."""
@@ -63,6 +63,7 @@ HTTP_METHODS = {
     "on_headers_complete": [],
     "on_message_begin": [],
     "on_message_complete": [],
+    "on_response_complete": [],
 }
 CYCLE_NAMES = {
     "default_headers", "disconnected", "keep_alive", "on_response", "response_complete", "response_started", "scope",

@@ -60,6 +60,7 @@ class Shell:
 
     def __init__(self, harness: LogHarness) -> None:
         self.logs = harness.logs
+        self.core = harness.core
         self._harness = harness
 
     async def job(self, _job_id: str) -> Job:
@@ -180,10 +181,10 @@ async def test_a_job_that_ends_while_its_log_is_taken_up_leaves_no_follower_behi
     asked, answer = asyncio.Event(), asyncio.Event()
     heads = scene.harness.logs._heads
 
-    async def late(job_id: str) -> Any:
+    async def late(job_id: str, start: int) -> Any:
         asked.set()
         await answer.wait()
-        return await heads(job_id)
+        return await heads(job_id, start)
 
     monkeypatch.setattr(scene.harness.logs, "_heads", late)
     beginning = asyncio.ensure_future(scene.follow())
@@ -206,10 +207,10 @@ async def test_an_end_that_is_told_while_the_log_is_taken_up_comes_after_the_las
     asked, answer = asyncio.Event(), asyncio.Event()
     heads = scene.harness.logs._heads
 
-    async def late(job_id: str) -> Any:
+    async def late(job_id: str, start: int) -> Any:
         asked.set()
         await answer.wait()
-        return await heads(job_id)
+        return await heads(job_id, start)
 
     monkeypatch.setattr(scene.harness.logs, "_heads", late)
     follow = LogFollow(

@@ -229,18 +229,20 @@ async def test_a_finished_log_leaves_memory_once_it_is_stored_and_nobody_follows
     assert harness.logs.open_logs == {}
     assert await harness.numbers() == ([0], True)
     harness.logs.finished(JOB)
-    harness.logs.clear(JOB)
+    harness.logs.begin(JOB)
 
 
-async def test_a_new_run_forgets_the_lines_and_goes_on_counting(harness: LogHarness) -> None:
+async def test_a_new_run_keeps_the_lines_before_it_and_has_chunks_and_a_bound_of_its_own(harness: LogHarness) -> None:
     log, reader = await opened(harness)
     await harness.add(line(0), line(1))
-    harness.logs.clear(JOB)
-    assert (log.next_seq, log.log_backlog, list(log.recent)) == (2, 0, [])
+    harness.logs.begin(JOB)
+    assert (log.next_seq, log.size) == (2, 0)
     await harness.add(line(2))
+    assert log.size > 0
     harness.logs.flush()
     harness.chunks.commit()
-    assert harness.chunks.kept() == [2]
+    assert harness.chunks.kept() == [0, 1, 2]
+    assert list(harness.chunks.stored) == [0, 2]
     assert [numbers for numbers, _ in reader.seen] == [[0, 1], [2]]
 
 
@@ -274,7 +276,7 @@ async def test_a_new_run_does_not_store_lines_of_the_run_before_again(harness: L
     await harness.add(line(0))
     harness.logs.flush()
     harness.chunks.commit()
-    harness.logs.clear(JOB)
+    harness.logs.begin(JOB)
     harness.chunks.stored.clear()
     await harness.add(line(1))
     harness.logs.flush()

@@ -16,12 +16,12 @@ from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Submit
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 from tests.support.submitting import submitted
 
 
@@ -68,7 +68,7 @@ async def end(shell: QueueShell, committer: GroupCommitter, number: int) -> None
 async def fresh(tmp_path: Path) -> Any:
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
-    committer, store = GroupCommitter(SqlWriter(engine)), Asked(engine)
+    committer, store = GroupCommitter(DirectWriter(engine)), Asked(engine)
     shell = QueueShell("q", committer, store, wall_clock, QueuePolicy(finished_kept=1))
     await shell.load()
     writing = asyncio.get_running_loop().create_task(committer.run())

@@ -15,11 +15,11 @@ from asman_server.queues.registry import Registry
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store, Unfinished
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition, Shape
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Message, Register, Submit, Summary
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 from tests.support.rows import Followers, job
 from tests.support.submitting import submitted
 
@@ -29,7 +29,7 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
-        self.committer = GroupCommitter(SqlWriter(self.engine))
+        self.committer = GroupCommitter(DirectWriter(self.engine))
         self.store = Store(self.engine)
         self.registry = Registry(self.committer, self.store, wall_clock, QueuePolicy())
 

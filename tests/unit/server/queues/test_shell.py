@@ -19,13 +19,13 @@ from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.encoded import EncodedMessage
 from asman_shared.identity import job_id
 from asman_shared.messages import Accepted, Held, JobState, Message, Outcome, Register, Submit
 from asman_shared.states import Phase, Reason
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 from tests.support.submitting import submitted
 
 WORKER = "worker-000000000"
@@ -50,7 +50,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
     """A queue whose group commit writes only when `written` is called."""
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
-    made = QueueShell("q", GroupCommitter(SqlWriter(engine)), Store(engine), wall_clock, QueuePolicy())
+    made = QueueShell("q", GroupCommitter(DirectWriter(engine)), Store(engine), wall_clock, QueuePolicy())
     await made.load()
     yield made
     await made.close()

@@ -19,11 +19,11 @@ from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import DataRef, Definition
 from asman_shared.identity import job_id
 from asman_shared.messages import Message, Outcome, Register, Submit
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 from tests.support.submitting import submitted
 
 WORKER = "worker-000000000"
@@ -65,7 +65,7 @@ class Hub:
 
     def __init__(self, folder: Path) -> None:
         self.engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
-        self.committer = GroupCommitter(SqlWriter(self.engine))
+        self.committer = GroupCommitter(DirectWriter(self.engine))
         self.store = Store(self.engine)
         self.queues = {
             name: QueueShell(name, self.committer, self.store, wall_clock, QueuePolicy()) for name in ("mine", "theirs")

@@ -17,12 +17,12 @@ from asman_server.reply_to import ReplyTo
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
-from asman_server.storage.sql_writer import SqlWriter
 from asman_shared.definition import Definition
 from asman_shared.errors import NotFound
 from asman_shared.identity import job_id
 from asman_shared.messages import LogLine, Outcome, Register, Submit
 from asman_shared.states import State
+from tests.support.direct_writer import DirectWriter
 from tests.support.submitting import submitted
 
 WORKER = "worker-000000000"
@@ -34,7 +34,7 @@ JOB = job_id(MADE)
 async def shell(tmp_path: Path) -> AsyncIterator[QueueShell]:
     engine = make_engine(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     await migrate(engine)
-    committer = GroupCommitter(SqlWriter(engine))
+    committer = GroupCommitter(DirectWriter(engine))
     writing = asyncio.create_task(committer.run())
     made = QueueShell("q", committer, Store(engine), wall_clock, QueuePolicy())
     await made.load()

@@ -32,7 +32,8 @@ def write(connection: Connection, *changes: Any) -> None:
     def of(table: Table, keys: Sequence[str], values: Sequence[str]) -> Any:
         return upsert(connection.dialect, table, keys, values)
 
-    BlobStatements(of).write(connection, changes)
+    for statement, rows in BlobStatements(of).steps(changes):
+        connection.execute(statement, rows)
 
 
 def rows(connection: Connection, table: Table) -> list[tuple[Any, ...]]:

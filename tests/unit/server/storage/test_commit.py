@@ -19,7 +19,7 @@ def test_a_commit_of_rows_alone_only_puts() -> None:
     "more",
     [
         {"forget": [("q", "a")]},
-        {"clear": [("q", "a")]},
+        {"trim": [("q", "a", 1)]},
         {"drop_chunks": [("q", "a", 0)]},
         {"webhooks": [webhook("a")]},
         {"webhooks_later": [("a", 1, 2)]},

@@ -307,27 +307,28 @@ async def test_a_removal_wins_over_what_failed_before_it() -> None:
         await harness.quiet()
 
 
-async def test_the_log_of_an_earlier_run_goes_and_that_of_the_new_one_stays() -> None:
+async def test_the_log_of_a_run_long_ago_goes_and_those_after_it_stay() -> None:
     async with open_harness() as harness:
         done: list[str] = []
         harness.committer.lines(chunk(1, 0, ["old"]), lambda: done.append("old"))
         harness.committer.drop_lines("q", job_id(1), 0)
-        harness.committer.clear_log("q", job_id(1))
-        harness.committer.lines(chunk(1, 5, ["new"]), lambda: done.append("new"))
+        harness.committer.lines(chunk(1, 5, ["ended"]), lambda: done.append("ended"))
+        harness.committer.trim_log("q", job_id(1), 5)
+        harness.committer.lines(chunk(1, 6, ["new"]), lambda: done.append("new"))
         commit = await harness.writer.next()
-        assert commit.clear == [("q", job_id(1))]
-        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5]
+        assert commit.trim == [("q", job_id(1), 5)]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5, 6]
         assert commit.drop_chunks == []
-        harness.committer.lines(chunk(1, 6, ["newer"]), lambda: done.append("newer"))
+        harness.committer.lines(chunk(1, 7, ["newer"]), lambda: done.append("newer"))
         harness.committer.drop_lines("q", job_id(1), 5)
         harness.writer.fail()
         commit = await harness.writer.next()
-        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5, 6]
+        assert [one.first for one in LOG_CHUNKS.rows(commit.puts)] == [5, 6, 7]
         assert commit.drop_chunks == [("q", job_id(1), 5)]
-        assert commit.clear == [("q", job_id(1))]
+        assert commit.trim == [("q", job_id(1), 5)]
         harness.writer.succeed()
         await harness.quiet()
-        assert done == ["old", "new", "newer"]
+        assert done == ["old", "ended", "new", "newer"]
 
 
 async def test_a_chunk_of_a_log_that_grew_while_it_waited_is_written_once() -> None:
@@ -686,7 +687,7 @@ async def test_lines_of_a_refused_job_are_written_with_what_takes_its_place() ->
         assert done == ["a"]
 
 
-@pytest.mark.parametrize("meanwhile", ["grown", "cleared", "forgotten"])
+@pytest.mark.parametrize("meanwhile", ["grown", "trimmed", "forgotten"])
 async def test_newer_lines_stand_in_the_place_of_those_of_a_refused_job(meanwhile: str) -> None:
     async with open_harness() as harness:
         made = job(1, attempt=1)
@@ -696,8 +697,8 @@ async def test_newer_lines_stand_in_the_place_of_those_of_a_refused_job(meanwhil
         await harness.writer.next()  # under way
         if meanwhile == "grown":
             harness.committer.lines(chunk(1, 0, ["a", "b"]), lambda: None)
-        elif meanwhile == "cleared":
-            harness.committer.clear_log("q", made.id)
+        elif meanwhile == "trimmed":
+            harness.committer.trim_log("q", made.id, 1)
         else:
             harness.committer.forget(harness.followers, made)
         await _succeed_until_quiet(harness)

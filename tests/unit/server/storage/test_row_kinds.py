@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from asman_server.storage import row_kinds
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
+from asman_server.storage.open_writer import open_writer
 from asman_server.storage.reader import Store
 from asman_server.storage.row_kinds import JOBS, RowKind
 from asman_server.storage.sqlite import buffered_writer, write_buffer
-from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter
 from asman_shared.errors import Unavailable
 from devtools.patience import PATIENCE
 from tests.support.rows import Followers, commit, job, row

@@ -27,7 +27,7 @@ def _everything() -> Commit:
         log_chunks=[chunk(1, 0, ["a", "b"]), chunk(1, 2, ["c"]), chunk(2, 0, ["d"])],
         signatures=[("q", job_id(3), b"ends")],
         forget=[("q", job_id(1)), ("q", job_id(9))],
-        clear=[("q", job_id(4))],
+        trim=[("q", job_id(4), 7)],
         drop_chunks=[("q", job_id(1), 0)],
         webhooks=[webhook("w1"), webhook("w2")],
         webhooks_later=[("w3", 1, 5)],
@@ -175,7 +175,7 @@ async def test_lines_are_written_after_the_job_whose_rows_remove_those_of_an_ear
     database = Database(lambda some: job_id(5) in _ids(some))
     whole = _everything()
     await salvage(database.commit, whole, CALLERS)
-    kinds = [(bool(some.forget or some.clear or _ids(some)), LOG_CHUNKS in some.puts) for some in database.written]
+    kinds = [(bool(some.forget or some.trim or _ids(some)), LOG_CHUNKS in some.puts) for some in database.written]
     assert (True, True) not in kinds
     lines = kinds.index((False, True))
     assert all(not job for job, _ in kinds[lines:])

@@ -107,6 +107,7 @@ GUARDS: Final[dict[str, Check | str]] = {
     "result_blobs.queue": access,
     "result_blobs.id": job_id,
     "result_blobs.sha256": blob_of_a_result,
+    "shards.owner": CHOSEN,
     "files.name": check_file_name,
     "files.sha256": sha256,
 }

@@ -179,3 +179,21 @@ async def test_while_the_database_fails_or_a_change_is_not_stored_no_poll_is_ans
         hub.hub.committer.failing = "no space is left"
         assert hub.prompts.answer(path, b"") is None
         hub.hub.committer.failing = None
+
+
+async def test_a_queue_that_is_polled_stays_in_memory_and_one_that_is_not_leaves_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as server:
+        hub = Served(server)
+        task = await hub.create("waiting")
+        registry = hub.hub.registry
+        registry.sweep()
+        for _ in range(3):
+            assert hub.prompts.answer(f"/q/{QUEUE}/v1/tasks/{task}", b"") is not None
+            await hub.hub.committer.written()
+            registry.sweep()
+            assert QUEUE in registry.queues
+        assert (await hub.ask("GET", f"v1/tasks/{task}?view=BASIC"))["state"] == "INITIALIZING"
+        registry.sweep()
+        assert QUEUE in registry.queues
+        registry.sweep()
+        assert QUEUE not in registry.queues

@@ -67,6 +67,13 @@ async def test_queue_status_invents_nothing_about_a_worker_that_has_not_come_bac
     assert told.err == "worker 'laptop': it shares memory\n"
 
 
+async def test_worker_list_shows_the_workers_of_a_queue(hub: FakeHub, run: Run) -> None:
+    hub.workers = [m.WorkerState("w1", 1, "ready", name="laptop", executor="docker", cpus=2)]
+    listed, shown = await run("worker", "list", hub.url), await run("queue", "status", hub.url)
+    assert (listed.code, listed.out, listed.err) == (0, shown.out, shown.err)
+    assert (await run("worker", "list", hub.url, "more")).code == 2
+
+
 async def test_queue_retention_is_shown_and_set(hub: FakeHub, run: Run) -> None:
     def configure(visitor: Visitor, message: m.Configure) -> None:
         kept = message.retention or 7 * 86_400_000

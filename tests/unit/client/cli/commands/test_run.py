@@ -35,13 +35,23 @@ async def test_run_again_is_cached_and_says_so(hub: FakeHub, run: Run, tmp_path:
     assert (tmp_path / "out" / "made.txt").read_text() == "made"
 
 
-async def test_a_failure_from_the_cache_says_how_to_run_it_again(hub: FakeHub, run: Run) -> None:
+async def test_a_failed_job_runs_again_and_the_end_of_its_earlier_run_is_told(hub: FakeHub, run: Run) -> None:
     play(hub, 3)
     first = await run("run", hub.url, "--", "x")
-    assert "--reuse never" not in first.err
+    assert "it ran before" not in first.err
     ended = await run("run", hub.url, "--", "x")
     assert ended.code == 3
-    assert ended.err.splitlines()[1] == "this result is a failure; to run the job again, add --reuse never"
+    assert ended.err.splitlines()[0].startswith("queued: ")
+    assert ended.err.splitlines()[1] == "it ran before, and exited with code 3"
+
+
+async def test_a_failure_that_any_result_was_asked_for_is_told_as_one(hub: FakeHub, run: Run) -> None:
+    play(hub, 3)
+    await run("run", hub.url, "--", "x")
+    ended = await run("run", hub.url, "--reuse", "any", "--", "x")
+    assert ended.code == 3
+    assert ended.err.splitlines()[0].startswith("cached, not run again: ")
+    assert ended.err.splitlines()[1] == "this result is a failure; without --reuse any, the job runs again"
 
 
 async def test_run_takes_the_queue_from_the_environment(

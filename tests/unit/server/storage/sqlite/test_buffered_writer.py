@@ -20,17 +20,18 @@ from asman_server.core import Job
 from asman_server.storage import tables
 from asman_server.storage.commit import Commit, LogChunk, Unwritable
 from asman_server.storage.database import make_engine, migrate
+from asman_server.storage.open_writer import open_writer
 from asman_server.storage.reader import Store, pack_definition
 from asman_server.storage.row_kinds import Puts
-from asman_server.storage.sql_writer import SqlWriter
 from asman_server.storage.sqlite import buffered_writer, checkpoints, wal_preallocation
-from asman_server.storage.sqlite.buffered_writer import BufferedWriter, open_writer
+from asman_server.storage.sqlite.buffered_writer import BufferedWriter
 from asman_server.storage.sqlite.write_buffer import PARTITIONS, WriteBuffer, encode_entry, version
 from asman_shared.definition import Definition
 from asman_shared.errors import Unavailable
 from asman_shared.messages import Result
 from asman_shared.states import State
 from devtools.patience import PATIENCE
+from tests.support.direct_writer import DirectWriter
 from tests.support.rows import chunk, commit, job, row, webhook
 
 KEPT = ("jobs", "definitions", "results", "log_chunks", "definition_blobs", "result_blobs", "aliases")
@@ -161,7 +162,7 @@ async def test_the_write_buffer_of_a_newer_hub_is_left_alone(engine: AsyncEngine
 async def test_what_removes_something_finds_all_that_came_before(engine: AsyncEngine, writer: BufferedWriter) -> None:
     kept, gone = spread(1), spread(2)
     await writer.commit(commit(jobs=[row(kept), row(gone)], log_chunks=[lines(1, 0, "x")]))
-    await writer.commit(commit(forget=[("q", gone.id)], clear=[("q", kept.id)], webhooks=[webhook("w")]))
+    await writer.commit(commit(forget=[("q", gone.id)], trim=[("q", kept.id, 1)], webhooks=[webhook("w")]))
     store = Store(engine, writer.flushed)
     assert await store.jobs("q", [kept.id, gone.id]) == [kept]
     assert await store.lines("q", kept.id, 0, 9) == []
@@ -315,7 +316,7 @@ def test_in_the_end_the_tables_are_as_without_a_write_buffer(
         for engine in (plain, flushed):
             async with engine.begin() as connection:
                 await connection.run_sync(tables.metadata.create_all)
-        straight, writer = SqlWriter(plain), await open_writer(flushed)
+        straight, writer = DirectWriter(plain), await open_writer(flushed)
         assert isinstance(writer, BufferedWriter)
         for changed, forgotten, pieces, fails, killed in history:
             await straight.commit(_commit(changed, forgotten))

@@ -164,4 +164,4 @@ def test_many_log_lines_and_anything_but_rows_are_not_buffered() -> None:
     assert bufferable(commit(log_chunks=[head, LogChunk("q", "b", 0, 0, 1, b"1")]))
     assert not bufferable(commit(log_chunks=[head, LogChunk("q", "b", 0, 0, 1, b"12")]))
     assert bufferable(commit(definitions=[("a", bytes(10 * CHUNK_BYTES))]))
-    assert not bufferable(commit(jobs=[row(job(1))], clear=[("q", "a")]))
+    assert not bufferable(commit(jobs=[row(job(1))], trim=[("q", "a", 1)]))

@@ -9,7 +9,7 @@ from asman_server.core.callbacks import Call, Hook
 from asman_server.core.job import Job
 from asman_server.core.job_record import RECORD_VERSION, JobRecord
 from asman_shared.definition import Shape
-from asman_shared.messages import Summary, Verdict
+from asman_shared.messages import Run, Summary, Verdict
 from asman_shared.states import Phase, Reason, State
 
 
@@ -55,8 +55,10 @@ def test_no_field_of_a_job_is_left_out_of_its_record_or_mixed_up_with_another() 
         "back": "worker was lost",
         "phase_limits": {Phase.RUNNING: 10},
         "forced": True,
+        "kept": True,
         "verdict": Verdict(ok=True, reason=Reason.SUCCESS),
         "previous": Verdict(ok=False, reason=Reason.FAILED),
+        "runs": [Run(number=1, queued=2)],
         "hooks": [Hook("one", Call("https://a.example"))],
     }
     names = [name for name in JobRecord.__struct_fields__ if name != "v"]

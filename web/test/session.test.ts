@@ -41,7 +41,7 @@ describe("a session", () => {
     hub.change("a", { state: "Running", phase: "running" });
     await eventually(() => expect(session.store.job("a")?.value).toMatchObject({ state: "Running", summary: { command: "echo" } }));
     expect(session.store.workers.value.map((worker) => worker.name)).toEqual(["bench"]);
-    expect(session.store.counts.value).toEqual({ queued: 0, running: 1, finished: 0, workers: 1 });
+    expect(session.store.counts.value).toEqual({ queued: 0, running: 1, finished: 0, workers: 1, paused: false });
   });
 
   it("lists again when the hub could not resume the connection", async () => {

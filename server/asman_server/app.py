@@ -18,7 +18,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from asman_shared.errors import AsmanError, CloseCode
+from asman_shared.errors import AsmanError, CloseCode, Overloaded
 
 from .delivery.prompts import Prompts
 from .dialect import operations as dialect
@@ -48,6 +48,7 @@ from .sessions.session import language_of
 from .sessions.worker import WorkerSession
 from .tes import operations as tes
 from .tes.door import Door, is_at_door
+from .tes.endpoint import problem as tes_problem
 from .tes.note_cache import NoteCache
 from .tes.polls import Polls
 from .tes.repeats import Repeats
@@ -106,6 +107,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if is_at_door(request.scope["path"]):
         return JSONResponse({"msg": sentence, "status_code": status, "code": code}, status, headers)
     return JSONResponse({"error": sentence, "code": code}, status, headers)
+
+
+def _one_too_many(scope: Scope, error: Overloaded) -> Response:
+    """Returns the answer to a request that a limit keeps from every endpoint."""
+    return rest.shown_to_pages(tes_problem(error)) if is_at_door(scope["path"]) else rest.error_response(error)
 
 
 def _without_slash(request: Request) -> str:
@@ -197,7 +203,7 @@ def make_app(hub: Hub) -> Starlette:
             Middleware(TrustedProxies, trusted=hub.config.trusted_proxies),
             *_gates(hub),
             Middleware(WebSocketRouter, sockets=_sockets()),
-            Middleware(LimitedRequests, limiter=hub.limiter),
+            Middleware(LimitedRequests, limiter=hub.limiter, refusal=_one_too_many),
             Middleware(Door),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _http_error},

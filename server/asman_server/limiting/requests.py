@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from math import ceil
-from typing import Final
+from collections.abc import Callable
+from contextlib import ExitStack
 
-import msgspec
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asman_shared.errors import Overloaded
 
 from ..front import sender
 from .limiter import Limiter
-
-_HEADERS: Final = [
-    (b"content-type", b"application/json"),
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"*"),
-    (b"connection", b"close"),
-]
 
 
 class LimitedRequests:
@@ -28,11 +21,13 @@ class LimitedRequests:
     Args:
         app: The application.
         limiter: The hub's limits.
+        refusal: Returns the answer to a request that is one too many, in the form of the door that it came to.
     """
 
-    def __init__(self, app: ASGIApp, limiter: Limiter) -> None:
+    def __init__(self, app: ASGIApp, limiter: Limiter, refusal: Callable[[Scope, Overloaded], Response]) -> None:
         self._app = app
         self._limiter = limiter
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -40,22 +35,12 @@ class LimitedRequests:
         if not who:
             await self._app(scope, receive, send)
             return
-        try:
-            with self._limiter.connection(who):
-                await self._app(scope, receive, send)
-        except Overloaded as error:
-            await _refuse(send, error)
-
-
-async def _refuse(send: Send, error: Overloaded) -> None:
-    """Sends what `asman_server.rest.types.Problems` describes."""
-    after = ceil((error.retry_after or 0) * 1000)
-    problems = {"error": error.message, "code": error.code, "retry": True, "retry_after": after}
-    body = msgspec.json.encode(problems)
-    headers = [
-        *_HEADERS,
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(max(1, ceil(after / 1000))).encode()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        with ExitStack() as counted:
+            try:
+                counted.enter_context(self._limiter.connection(who))
+            except Overloaded as error:
+                response = self._refusal(scope, error)
+                response.headers["Connection"] = "close"  # so that it holds no connection open either
+                await response(scope, receive, send)
+                return
+            await self._app(scope, receive, send)

@@ -172,6 +172,25 @@ async def test_connections_beyond_the_limit_are_closed_with_a_reason(limited: Ca
             await hear(other, "welcome")
 
 
+@pytest.mark.parametrize(
+    ("path", "member"), [("/q/a/jobs", "error"), ("/q/a/v1/tasks", "msg"), ("/q/a/ga4gh/tes/v1/service-info", "msg")]
+)
+async def test_a_request_that_is_one_too_many_is_refused_in_the_form_of_its_door(
+    limited: Callable[..., HubProcess], http: aiohttp.ClientSession, path: str, member: str
+) -> None:
+    hub = await asyncio.to_thread(limited, "--limit-connections", "address=1")
+    async with client(hub, "a", STRANGER) as socket:
+        await say(socket, {"type": "hello"})
+        await hear(socket, "welcome")
+        async with http.get(f"{hub.url}{path}", headers=STRANGER) as refused:
+            told = await refused.json()
+            assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (429, "*")
+            assert int(refused.headers["Retry-After"]) >= 1
+        assert "1 connection at the same time from one address" in told[member]
+        async with http.get(f"{hub.url}{path}", headers=OTHER) as answered_:
+            assert answered_.status == 200
+
+
 async def test_bytes_of_blobs_are_limited_before_they_are_sent(
     limited: Callable[..., HubProcess], http: aiohttp.ClientSession
 ) -> None:

@@ -14,11 +14,13 @@ from typing import Any, Protocol
 import aiohttp
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import Route
 
 from asman_server.blobs import BlobService, BlobStore, Catalogue, Collector, FolderStore, Quota, S3Settings, S3Store
 from asman_server.blobs.named_files import NamedFiles
 from asman_server.blobs.signing import Signer
+from asman_server.limiting import unlimited
 from asman_server.rest import base as rest
 from asman_server.rest import blobs as rest_blobs
 from asman_server.storage.database import make_engine, migrate
@@ -53,9 +55,14 @@ class BlobHub:
         self.files = NamedFiles(self.blobs, folder, clock, reserve=reserve)
         self.private_files = NamedFiles(self.blobs, folder, clock, reserve=reserve, private=True)
         self.collector = Collector(self.blobs, clock, RETENTION)
+        self.limiter = unlimited()
         self.committer: GroupCommitter
         self.http: aiohttp.ClientSession
         self.url = ""
+
+    def sender(self, _connection: HTTPConnection) -> str:
+        """Nobody has limits here."""
+        return ""
 
     @property
     def store(self) -> BlobStore:

@@ -107,10 +107,14 @@ async def test_a_job_from_submit_to_finished_on_the_plain_wire(
     verdict = state["verdict"]
     assert (verdict["ok"], verdict["reason"], verdict["exit_code"], verdict["lines"]) == (False, "Failed", 3, 2)
 
-    await client.send({"type": "submit", "ref": 9, "definition": {"command": "echo hi", "image": "alpine", "env": {}}})
+    again = {"type": "submit", "ref": 9, "definition": {"command": "echo hi", "image": "alpine", "env": {}}}
+    await client.send({**again, "reuse": "any"})
     cached = await client.next(type="accepted", ref=9)
     assert cached["answer"] == "cached"
     assert cached["job"]["verdict"]["exit_code"] == 3
+    await client.send({**again, "ref": 10})
+    anew = await client.next(type="accepted", ref=10)
+    assert (anew["answer"], anew["earlier"]["exit_code"]) == ("queued", 3)
 
 
 async def test_every_request_gets_exactly_one_answer_and_errors_name_the_field(

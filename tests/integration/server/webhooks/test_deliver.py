@@ -59,7 +59,7 @@ async def test_queued_and_finished_are_called_once_and_signed(hub_process: Hub) 
         job = await queue.submit(image="a", namespace="me", callbacks=both(made, n=[1, "ü"]))
         await job.wait()
         came = {d.path: d for d in await made.wait_for(lambda came: len(came) == 2)}
-        cached = await queue.submit(image="a", callbacks={"finished": {"url": made.url("/cached")}})
+        cached = await queue.submit(image="a", reuse="any", callbacks={"finished": {"url": made.url("/cached")}})
         assert cached.answer == "cached"
         await made.wait_for(lambda came: len(came) == 3)
 

@@ -88,6 +88,7 @@ async def stream(
                     return
                 task = asyncio.create_task(_one(start, index, item))
                 under_way.add(task)
+                task.add_done_callback(_seen)
                 if ordered:
                     out.put_nowait(task)
                 else:
@@ -112,6 +113,12 @@ async def stream(
         for each in left:
             if not each.cancelled():
                 each.exception()  # retrieved, so that asyncio does not log it
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Looks at the error of a task, so that asyncio does not log it where nobody reads on."""
+    if not task.cancelled():
+        task.exception()
 
 
 def check_source(items: object) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Literal, Never, TypeVar
@@ -272,11 +273,14 @@ class Connection:
             try:
                 return await self._dial()
             except ConnectionFailed as error:
-                over = self._reconnect is not None and time.monotonic() - begun > self._reconnect
-                if error.retry_after is None or over:
+                if error.retry_after is None:
                     raise
-                log.warning("%s", waiting(error, error.retry_after))
-                await asyncio.sleep(error.retry_after)
+                left = math.inf if self._reconnect is None else begun + self._reconnect - time.monotonic()
+                if left <= 0:
+                    raise
+                after = min(error.retry_after, left)
+                log.warning("%s", waiting(error, after))
+                await asyncio.sleep(after)
 
     async def _run(self, ws: ClientConnection) -> None:
         try:

@@ -88,17 +88,20 @@ def test_the_client_in_plain_msgpack_says_how_to_call_it_and_that_a_hub_is_away(
         )
 
 
+NOWHERE = '{"type": "url", "value": "http://127.0.0.1:9/a"}'
+
+
 def test_the_client_in_plain_msgpack_prints_why_a_job_did_not_succeed(
     hub_process: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
     up = hub_process("--executor", "process", "--queue", "scripted", "--local-port", "0", command="up")
     failing = tmp_path / "client.py"
-    failing.write_text(NATIVE.read_text().replace('{"command": ["sh", "-c", SCRIPT]', '{"image": "no/image"'))
+    failing.write_text(NATIVE.read_text().replace('{"value": "one two three four"}', NOWHERE))
     command = [sys.executable, str(failing), up.queue("scripted")]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=90, env=clean_environment(), check=False)
     assert ran.returncode == 1, ran.stderr
     assert "finished: Error, exit code None\n" in ran.stdout
-    assert "image" in ran.stdout.partition("exit code None\n")[2]
+    assert "127.0.0.1" in ran.stdout.partition("exit code None\n")[2]
 
 
 def test_the_client_in_plain_msgpack_needs_nothing_of_asmans() -> None:

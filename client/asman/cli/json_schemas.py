@@ -103,12 +103,13 @@ class KnownQueue(Struct):
 
 
 class Status(Struct):
-    """The job counts and the workers of a queue."""
+    """The job counts and the workers of a queue, and whether it is paused."""
 
     url: str
     queued: int
     running: int
     finished: int
+    paused: bool
     workers: list[WorkerState]
 
 

@@ -166,13 +166,19 @@ class BlobService:
         for key in stored:
             self._refusals.pop((queue, key), None)
         absent = {key: size for key, size in sizes.items() if key not in stored}
-        if take is not None and absent:
-            take(absent)
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
         self.quota.need(sum(direct.values()))
         if direct:
             self.need_room(sum(direct.values()))
+        if take is not None and absent:
+            begun = (
+                {row.sha256: row.size for row in await self.catalogue.uploads([queue], recorded)} if recorded else {}
+            )
+            fresh = sum(size for key, size in absent.items() if begun.get(key) != size)
+            self.quota.need(fresh)
+            self.need_room(fresh)
+            take(absent)  # last: a request that is refused for another reason costs nothing
         tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
         uploads = await self._uploads(queue, recorded)
         answers = await asyncio.gather(*(self._ticket(upload, fresh) for upload, fresh in uploads))

@@ -88,6 +88,8 @@ class HubHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Notes that the head of another request begins."""
         super().on_message_begin()
+        # What was answered within this piece of data has begun to wait for data; uvicorn ends that only between pieces.
+        self._unset_keepalive_if_required()
         self._in_head = True
         self._at_once = False
         self._head = 0

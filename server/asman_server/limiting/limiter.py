@@ -71,7 +71,7 @@ class Limiter:
         self._counts: dict[tuple[What, Of], Counts] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
         self.waiting: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._charged: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._charged: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._any = limits != Limits()
 
     def sender(self, address: str) -> str:
@@ -144,10 +144,11 @@ class Limiter:
         """
         if not access.sender:
             return
-        fresh = {key: size for key, size in blobs.items() if (access.queue, key) not in self._charged}
-        self.store(access, sum(fresh.values()))
-        for key in fresh:
-            self._charged[access.queue, key] = None
+        charged = {key: self._charged.get((access.queue, key), 0) for key in blobs}
+        fresh = {key: size for key, size in blobs.items() if size > charged[key]}
+        self.store(access, sum(size - charged[key] for key, size in fresh.items()))
+        for key, size in fresh.items():  # the size, too: a sha256 alone may be announced with one byte
+            self._charged[access.queue, key] = size
         while len(self._charged) > CHARGED:
             self._charged.popitem(last=False)
 
@@ -163,7 +164,9 @@ class Limiter:
         for bucket in self._of(What.BYTES, self.limits.bytes, access):
             buckets = self._bucket(What.BYTES, bucket.of)
             buckets.take(bucket.party, size, bucket.rate, now)
-            wait = max(wait, buckets.wait(bucket.party, 1, bucket.rate, now))
+            # What is owed for other things, such as blobs, delays no lines: behind them comes the result.
+            own = size / bucket.rate.per_second
+            wait = max(wait, min(own, buckets.wait(bucket.party, 1, bucket.rate, now)))
         return wait
 
     def patience(self, sender: str) -> float:

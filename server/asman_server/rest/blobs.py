@@ -17,7 +17,7 @@ from asman_shared.units import GIB, format_size
 from ..access import Access
 from ..blobs import BLOB_BYTES, FolderStore, S3Store
 from ..blobs.folder import Grant
-from ..blobs.named_files import blob_named
+from ..blobs.named_files import FILE_BYTES, blob_named
 from ..hub import Hub
 from .base import as_json, blob_response, hub_of
 from .hostile import BYTES, file_headers
@@ -85,14 +85,15 @@ async def put_file(request: Request) -> Response:
     sent_by = Access("", frozenset(), sender=hub.sender(request))
     if sha256 is None:
         name = hub.files.name_for(name)
-        hub.limiter.store(sent_by, size)
+        if size <= FILE_BYTES:  # larger ones are refused below, and cost nothing
+            hub.limiter.store(sent_by, size)
         found = await hub.files.put(name, size, streamed(request))
         return as_json(FileAnswer(name, found), status=201)
+    if size > BLOB_BYTES:
+        raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
     hub.limiter.store(sent_by, size)
     if isinstance(hub.blobs.store, S3Store):
         return await _send_elsewhere(hub, hub.blobs.store, sha256, size)
-    if size > BLOB_BYTES:
-        raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
     await hub.blobs.receive(sha256, size, streamed(request))
     return as_json(FileAnswer(name, sha256), status=201)
 

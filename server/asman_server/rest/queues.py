@@ -160,6 +160,8 @@ async def configure(request: Request) -> Response:
     name = granted(request, Right.OWN)
     body = await body_of(request, SettingsBody)
     given = body.retention
+    if given is None and body.paused is None:
+        raise BadRequest("nothing is to be set: give retention, paused or both", field="retention")
     retention = parse_duration(given, field="retention", least=1) if isinstance(given, str) else given
     async with hub_of(request).registry.using(name) as shell:
         shell.begin_use(access_of(request))

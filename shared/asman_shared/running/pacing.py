@@ -67,6 +67,8 @@ class Pacer:
         if self._patience is not None and now - self._since > self._patience:
             raise error
         after = error.retry_after or 0.0
+        if self._patience is not None:  # or it would wait days for what it is going to give up in minutes
+            after = min(after, max(0.0, self._since + self._patience - now) + LEAST_SECONDS)
         slowest = min((limit.rate for limit in rates if limit.rate), default=0.0)
         self._interval = max(LEAST_SECONDS, 1 / slowest if slowest else after)
         self._next = max(self._next, now + after)

@@ -283,7 +283,7 @@ async def test_workers_that_offer_the_same_memory_say_so_to_the_list_and_on_heal
                 line = await first_line(hub, task)
                 await line.answer()
                 assert line.register.agent.startswith("asman-worker/")
-                assert said in line.register.agent
+                assert said in line.register.remark
                 async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
                     (note,) = (await answer.json())["notes"]
         assert said in note

@@ -26,7 +26,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 async def reason(url: str, *, timeout: float = 20) -> AsmanError:
     with pytest.raises(AsmanError) as caught:
-        async with asman.connect(url, timeout=timeout):
+        async with asman.connect(url, timeout=timeout, reconnect=0.2):
             pass
     assert "\n" not in caught.value.message
     return caught.value

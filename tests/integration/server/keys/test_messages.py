@@ -36,6 +36,7 @@ def requests_of(job: str) -> dict[str, Message]:
         "follow": {"job": job, "logs": True},
         "unfollow": {"job": job},
         "read_log": {"job": job},
+        "list_runs": {"job": job},
         "summarise": {"job": job},
         "explain": {"job": job},
         "validate": {"definition": {"image": "alpine"}},

@@ -89,13 +89,17 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         await worker.log(about, 0, "line")
         await worker.finish(about, lines=1, outputs=outputs)
         of_job = f"/q/all/jobs/{job}"
-        for path in ("", "/wait", "/log", "/summary", "/explain", "/outputs/o.txt", "/events"):
+        for path in ("", "/wait", "/log", "/runs", "/summary", "/explain", "/outputs/o.txt", "/events"):
             assert (await api.get(of_job + path)).status == 200, path
         for path in ("jobs", "workers", "status", "metrics", "webhook-key"):
             assert (await api.get(f"/q/all/{path}")).status == 200, path
         assert (await api.post("/q/all/validate", {"definition": {}})).status == 200
         assert (await api.get("/q/all/settings")).status == 200
         assert (await api.call("PUT", "/q/all/settings", {"retention": "30d"})).status == 200
+        assert (await api.post(f"{of_job}/keep")).status == 200
+        assert (await api.post(f"{of_job}/keep?undo=1")).status == 200
+        assert (await api.post("/q/all/purge", {"reasons": ["Replaced"]})).json == {"count": 0, "more": False}
+        assert (await api.post("/q/all/workers/nobody/drain")).status == 404
         await dialect_answers(api, job)
         assert (await api.get(f"/j/{job}", headers={"Accept": "text/html"})).status == 200
         for path in ("/metaframe.json", f"/j/{job}/metaframe.json"):

@@ -144,10 +144,12 @@ async def test_limits_of_phases_reach_the_worker_and_a_wrong_one_is_named(api: A
 
 
 async def test_a_queues_settings_are_read_and_written(api: Api) -> None:
-    assert (await api.get("/q/kept/settings")).json == {"retention": 7 * 86_400_000, "own": False}
+    assert (await api.get("/q/kept/settings")).json == {"retention": 7 * 86_400_000, "own": False, "paused": 0}
     said = await api.call("PUT", "/q/kept/settings", {"retention": "30d"})
-    assert said.json == {"retention": 30 * 86_400_000, "own": True}
+    assert said.json == {"retention": 30 * 86_400_000, "own": True, "paused": 0}
     assert (await api.get("/q/kept/settings")).json == said.json
+    nothing = await api.call("PUT", "/q/kept/settings", {})
+    assert (nothing.status, nothing.json["field"]) == (400, "retention")
     wrongs: list[Any] = ["0s", "1s", "3000d", "soon", {}]
     for wrong in wrongs:
         answer = await api.call("PUT", "/q/kept/settings", {"retention": wrong})

@@ -107,7 +107,15 @@ def is_told(status: int, body: bytes) -> bool:
 @pytest.mark.parametrize("number", range(4))
 async def test_every_part_of_a_path_is_held_to_its_range(hub: HubProcess, number: int) -> None:
     job = await with_a_job(hub)
-    fits = {"queue": "ranges", "id": job, "sha256": JOB, "name": "a.txt", "path": "a.txt", "namespace": "_"}
+    fits = {
+        "queue": "ranges",
+        "id": job,
+        "sha256": JOB,
+        "name": "a.txt",
+        "path": "a.txt",
+        "namespace": "_",
+        "worker": "w",
+    }
     for each in OPERATIONS[number::4]:
         for name in PART.findall(each.path):
             for kind, part in PARTS.items():
@@ -166,11 +174,13 @@ async def test_every_member_of_a_body_is_held_to_its_range(hub: HubProcess, each
                     refused += 1
                     assert answer.status in (400, 413) or each.name == "validate", case
         for body in NOT_JSON:
+            if body == b"{}" and each.name == "purge":
+                continue  # it means all that has ended
             async with session.request(each.method, path, data=body) as answer:
                 assert answer.status in (400, 413), (body[:20], await answer.text())
                 assert (await answer.json())["error"]
         for half in (rb"\ud800", rb"x\udc00y", b"\xed\xa0\x80"):
-            texts = {"queue": b'"%b"', "retention": b'"%b"', "definition": b'{"image":"%b"}'}
+            texts = {"queue": b'"%b"', "retention": b'"%b"', "definition": b'{"image":"%b"}', "older_than": b'"%b"'}
             name = next(name for name in texts if name in members(each))
             body = b'{"%b":%b}' % (name.encode(), texts[name] % half)
             async with session.request(each.method, path, data=body) as answer:

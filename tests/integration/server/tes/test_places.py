@@ -161,7 +161,7 @@ async def test_a_task_waits_for_a_worker_that_shares_and_explain_names_what_is_m
     made_id = await door.create(task(busybox_image, "cat /x", inputs=[{"path": "/x", "url": f"file://{folder}/x"}]))
     plain = await start()
     async with door.session.get(f"{door.url}/jobs/{made_id}/explain") as response:
-        assert "it needs the tags asman:shared-folder;" in (await response.json())["sentence"]
+        assert "it needs the tag asman:shared-folder;" in (await response.json())["sentence"]
     refused = await door.refused(task(busybox_image, "true", inputs=[{"path": "/x", "url": f"file://{folder}/x"}]))
     assert f"no worker of this queue shares a folder with '{folder}/x' for reading" in refused
     await asyncio.to_thread(plain.kill)

@@ -25,7 +25,10 @@ async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run
         m.JobSummary(seen.ref, hub.jobs[job].state, phase=Phase.RUNNING, last=hub.jobs[job].lines, lines=2)
     )
     hub.on[m.Configure] = lambda visitor, seen: visitor.say(m.Configured(seen.ref, 60_000, own=True))
+    hub.on[m.Keep] = lambda visitor, seen: visitor.say(m.Keeping(seen.ref, hub.jobs[job].state))
+    hub.on[m.Purge] = lambda visitor, seen: visitor.say(m.Purged(seen.ref, 1))
     hub.workers = [m.WorkerState("w", 1, "ready", cpus=2)]
+    hub.on[m.Dismiss] = lambda visitor, seen: visitor.say(m.WorkerPage(seen.ref, hub.workers))
     key = hashlib.sha256(b"y" * 5000).hexdigest()
     commands: list[tuple[str, ...]] = [
         ("run", hub.url, "-i", "alpine", "-o", str(tmp_path / "out"), "--json", "--", "y"),
@@ -47,6 +50,11 @@ async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run
         ("queue", "status", hub.url, "--json"),
         ("queue", "keys", hub.url, "--json"),
         ("queue", "retention", hub.url, "--json"),
+        ("queue", "pause", hub.url, "--json"),
+        ("queue", "resume", hub.url, "--json"),
+        ("queue", "drain", hub.url, "w", "--json"),
+        ("queue", "purge", hub.url, "--yes", "--json"),
+        ("job", "keep", hub.url, job, "--json"),
         ("blob", "put", hub.url, str(tmp_path / "f"), "--json"),
         ("blob", "get", hub.url, key, "-o", str(tmp_path / "g"), "--json"),
         ("job", "delete", hub.url, job, "--json"),

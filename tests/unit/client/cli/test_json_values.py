@@ -21,7 +21,7 @@ def state(**more: Any) -> m.JobState:
 
 def job(**more: Any) -> Any:
     return SimpleNamespace(
-        **{"state": state(), "url": URL, "answer": "", "able": 0, "why": "", "verdict": None, **more}
+        **{"state": state(), "url": URL, "answer": "", "able": 0, "why": "", "verdict": None, "earlier": None, **more}
     )
 
 

@@ -46,7 +46,7 @@ def request(query: str = "", path: dict[str, Any] | None = None, *chunks: bytes,
         "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "path_params": path or {},
-        "app": SimpleNamespace(state=SimpleNamespace(hub=SimpleNamespace(bodies=Bodies()))),
+        "app": SimpleNamespace(state=SimpleNamespace(hub=SimpleNamespace(bodies=Bodies(), sender=lambda _: ""))),
     }
     waiting = list(chunks)
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from asman_shared import limits
 from asman_shared.definition import Definition
+from asman_shared.errors import BadRequest
 from asman_shared.messages import Accepted, Configured, JobState, Purge, Submit, WorkerPage
 from asman_shared.states import State
 from asman_shared.units import parse_duration

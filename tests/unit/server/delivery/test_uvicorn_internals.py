@@ -54,7 +54,7 @@ HTTP_ATTRIBUTES = {"cycle", "flow", "loop", "parser", "pipeline", "server_state"
 HTTP_LATER = {"headers", "url"}
 """Attributes that ``on_message_begin`` sets."""
 HTTP_METHODS = {
-    "_unset_keepalive_if_required": ["self"],
+    "_unset_keepalive_if_required": [],
     "_start_asgi_task": ["cycle", "app"],
     "connection_lost": ["exc"],
     "connection_made": ["transport"],

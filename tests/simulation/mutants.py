@@ -641,15 +641,6 @@ def _removals_told_late(original: Any) -> Any:
     return release
 
 
-def _answers_of_later_runs(_original: Any) -> Any:
-    """Answers about a job that has left memory with the state of whatever job has its id by the time of the commit."""
-
-    def told_by(answer: Any, changed: Any) -> Any:
-        return state_of(answer.job) if answer.job.state is State.REMOVED else changed or state_of(answer.job)
-
-    return told_by
-
-
 def _removals_go_with_refused_rows(original: Any) -> Any:
     """Drops the removals of a commit of which the database refuses a part, and tells them as done."""
 
@@ -790,7 +781,6 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
     "a refused row is written again and again": (group_commit_module, "salvage", _refused_rows_are_written_again),
     "lines are written before their job": (group_commit_module, "salvage", _lines_first),
     "a removal goes with a refused row": (group_commit_module, "salvage", _removals_go_with_refused_rows),
-    "an answer tells of the run that comes after its own": (group_commit_module, "_told_by", _answers_of_later_runs),
     "a removal is told after the job that comes after it": (GroupCommitter, "_release", _removals_told_late),
     "a refused state is told all the same": (GroupCommitter, "_give_up", _refused_states_are_told),
     "nothing takes the place of a refused result": (endings, "give_up", _refused_ends_stay),

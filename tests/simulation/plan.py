@@ -269,9 +269,9 @@ def _draw_wishes(random: Random, setting: Setting, plain: Random) -> list[Item]:
             wishes.append(Stop(at, client, random.choice(known), random.choice(["_", "*", "a", "b"])))
         elif draw < 0.88 and known:
             gone = random.choice(known)
-            tidying = random.random() < 0.8
+            tidying = random.random() < 0.5
             if tidying:  # somebody stops all at once, most of which has ended and may have left the hub's memory
-                wishes += [Stop(at, client, job, "_") for job in (gone, *random.choices(known, k=4))]
+                wishes += [Stop(at, client, job, "_") for job in (gone, *random.choices(known, k=3))]
             wishes.append(Remove(at, client, gone))
             if random.random() < (0.9 if tidying else 0.5):  # and starts again from nothing
                 after = 0.0 if tidying else random.expovariate(1 / 0.5)

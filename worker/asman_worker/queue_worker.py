@@ -151,7 +151,11 @@ class QueueWorker:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if connecting.done():
-                await connecting
+                try:
+                    await connecting
+                except Dismissed as error:
+                    log.info("%s: %s", self.label, error.message)
+                    return 0
             return 0 if finishing.done() else 1
         finally:
             for task in (finishing, stopping):

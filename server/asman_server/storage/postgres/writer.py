@@ -114,6 +114,8 @@ class PostgresWriter:
             raise
         finally:
             doubt.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
 
     async def _write_at_once(self, connection: Any, commit: Commit) -> None:
         if self._fence is None:

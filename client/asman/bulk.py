@@ -95,6 +95,7 @@ async def stream(
                     task.add_done_callback(out.put_nowait)
 
     feeder = asyncio.create_task(feed())
+    feeder.add_done_callback(_seen)
     feeder.add_done_callback(lambda _: out.put_nowait(None))
     try:
         while not (feeder.done() and not under_way):
@@ -110,9 +111,6 @@ async def stream(
         for each in left:
             each.cancel()
         await asyncio.wait(left)
-        for each in left:
-            if not each.cancelled():
-                each.exception()  # retrieved, so that asyncio does not log it
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

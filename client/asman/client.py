@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Never, Unpack, cast, get_args
+from typing import Any, Never, Unpack, cast
 
 import msgspec
 
@@ -30,7 +30,7 @@ from .bulk import WINDOW, Item, Items, fields_of, retry_while_unavailable, strea
 from .changes import Change, id_beginning_with, pages, watch
 from .connection import Connection
 from .deadline import Duration, deadline, milliseconds, phase_limits
-from .definitions import JOB_FIELDS, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
+from .definitions import JOB_FIELDS, REUSES, SUBMIT_ARGUMENTS, SUBMIT_FIELDS, Defined, JobFields, make
 from .definitions import SubmitFields as SubmitFields
 from .display import html
 from .inputs import Data, blob_of
@@ -163,7 +163,7 @@ class Queue(OwnedQueue):
             AsmanError: The hub refused the job or can't be reached.
         """
         known(fields.keys(), JOB_FIELDS, SUBMIT_ARGUMENTS)
-        if reuse not in get_args(AnyReuse):
+        if reuse not in REUSES:
             raise BadRequest(f"reuse is {shown(reuse)}; pass 'success', 'any' or 'never'", field="reuse")
         submit = m.Submit(
             ref=0,

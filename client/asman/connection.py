@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable
 from typing import Final, Literal, Never, TypeVar
@@ -26,7 +25,7 @@ from asman_shared.encoded import EncodedMessage, Language, frame
 from asman_shared.errors import AsmanError, ConnectionFailed, NotFound, Overloaded, ProtocolError, TooLarge
 from asman_shared.link.dial import SILENCE, close_reason, explain
 from asman_shared.running.backoff import Backoff
-from asman_shared.running.pacing import Pacer, waiting
+from asman_shared.running.pacing import Pacer
 from asman_shared.version import __version__
 
 from .address import Address
@@ -268,19 +267,15 @@ class Connection:
 
     async def _dial_patiently(self) -> ClientConnection:
         """Dials; waits while the hub is there and takes no more connections of this machine for now."""
-        begun = time.monotonic()
+        pacer = Pacer(self._reconnect)
         while True:
+            await pacer.turn()
             try:
                 return await self._dial()
             except ConnectionFailed as error:
                 if error.retry_after is None:
                     raise
-                left = math.inf if self._reconnect is None else begun + self._reconnect - time.monotonic()
-                if left <= 0:
-                    raise
-                after = min(error.retry_after, left)
-                log.warning("%s", waiting(error, after))
-                await asyncio.sleep(after)
+                pacer.refused(error, [])
 
     async def _run(self, ws: ClientConnection) -> None:
         try:

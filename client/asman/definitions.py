@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import Any, Final, Protocol, TypedDict
+from typing import Any, Final, Protocol, TypedDict, get_args
 
 import msgspec
 
@@ -104,6 +104,8 @@ JOB_FIELDS: Final = JobFields.__required_keys__ | JobFields.__optional_keys__
 """Names of the keyword arguments that define a job."""
 SUBMIT_FIELDS: Final = SubmitFields.__required_keys__ | SubmitFields.__optional_keys__
 """Names of the keyword arguments of `Queue.submit` that an item of `Queue.submit_many` may have."""
+REUSES: Final = get_args(AnyReuse)
+"""Values of the argument ``reuse``."""
 SUBMIT_ARGUMENTS: Final = SUBMIT_FIELDS | {"progress"}
 """Names of all keyword arguments of `Queue.submit`."""
 

@@ -357,7 +357,9 @@ def test_asman_is_compared_with_itself() -> None:
     file.unlink()
     assert [figure["name"] for figure in figures][::3] == ["Asman, frames: jobs", "Asman, library: jobs"]
     assert all(len(figure["old"]) == len(figure["new"]) == 2 for figure in figures)
-    assert all(value > 0 for figure in figures[::2] for value in (*figure["old"], *figure["new"]))
+    assert all(value > 0 for figure in figures[::3] for value in (*figure["old"], *figure["new"]))
+    # Processor time is counted in ticks of 10 ms, and so few jobs may take none.
+    assert all(value >= 0 for figure in figures for value in (*figure["old"], *figure["new"]))
 
 
 def test_make_hands_commit_scenarios_and_rounds_on() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from asman_shared.definition import VOLUMES_TAG, Definition, Source
 from asman_shared.errors import ExecutionError
 from asman_shared.states import Phase
 
-from ..execution.container_end import End, removed_on_failure
+from ..execution.container_end import End, Limits, removed_on_failure
 from ..execution.disk_use import Account
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
 from ..images.engine import CALL, LOST, explained, refused, to_its_end
@@ -157,7 +157,7 @@ class DockerExecutor:
         """Runs the commands of a job from one on, each in a container of its own."""
         commands = commands_of(spec)
         while True:
-            command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
+            command = course.present(commands)
             account = course.account if len(commands) > 1 else None
             if account is not None:
                 course.note(spec)
@@ -206,7 +206,7 @@ class DockerExecutor:
         async with removed_on_failure(partial(self.remove, spec.key)):
             course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
             account = course.account if len(commands) > 1 else None
-            ended = await self._resumed(commands[course.step], report, account)
+            ended = await self._resumed(course.present(commands), report, account)
             if len(commands) == 1:
                 return ended
             if not await self._goes_on(commands, course, ended, report):
@@ -290,14 +290,8 @@ class DockerExecutor:
 
     def _run(self, container: DockerContainer, lines: EngineLog, spec: AttemptSpec, watch: Watch) -> ContainerRun:
         engine = self._engine
-        return ContainerRun(
-            engine,
-            container,
-            lines,
-            time_limit=spec.time_limit,
-            grace=engine.choices.stop_grace,
-            watch=partial(watch, container.id),
-        )
+        limits = Limits(spec.time_limit, spec.time_spent, engine.choices.stop_grace, partial(watch, container.id))
+        return ContainerRun(engine, container, lines, limits)
 
     async def _image_of(self, found: dict[str, Any]) -> _Chosen:
         """Finds the image that a container of an earlier process runs, as far as the engine still knows."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from aiodocker.exceptions import DockerError
 from asman_shared.errors import ExecutionError
 
 from ..execution.container_end import End, Limits
-from ..execution.disk_use import Excess
 from ..images.engine import CALL, LOST, refused
 from .log import EngineLog
 from .shared_engine import AWAY_SECONDS, SharedEngine
@@ -32,9 +30,7 @@ class ContainerRun:
         engine: The engine.
         container: The container.
         lines: Reads its log.
-        time_limit: Longest run time, in milliseconds; 0 for no limit.
-        grace: Time between SIGTERM and SIGKILL, in milliseconds.
-        watch: Watches what it writes to the disk, and returns once it must stop.
+        limits: What stops it.
     """
 
     def __init__(
@@ -42,15 +38,12 @@ class ContainerRun:
         engine: SharedEngine,
         container: DockerContainer,
         lines: EngineLog,
-        *,
-        time_limit: int,
-        grace: int,
-        watch: Callable[[], Coroutine[Any, Any, Excess]],
+        limits: Limits,
     ) -> None:
         self._engine = engine
         self._container = container
         self._lines = lines
-        self._limits = Limits(time_limit, grace, watch)
+        self._limits = limits
         self._away = False
 
     async def to_its_end(self, started: str | None) -> End:

@@ -96,9 +96,14 @@ class Course(Struct):
         fresh.write_bytes(msgspec.json.encode(self))
         fresh.replace(file)
 
-    def left(self, limit: int) -> int:
-        """Returns the time that is left of the limit of all commands, in milliseconds; 0 for no limit."""
-        return max(1, limit - (_now() - self.began)) if limit else 0
+    @property
+    def spent(self) -> int:
+        """Time that the commands before the present one took of the limit of all, in milliseconds."""
+        return max(0, self.started - self.began)
+
+    def present(self, commands: list[AttemptSpec]) -> AttemptSpec:
+        """Returns the present command of a job, which may run for what those before it left of the job's limit."""
+        return replace(commands[self.step], time_spent=self.spent)
 
     def ended(self, ended: Ended, line: int, *, ignored: bool) -> bool:
         """Notes the end of the present command; returns whether the next one may run.

@@ -80,11 +80,13 @@ class Limits:
 
     Attributes:
         time: Longest run time, in milliseconds; 0 for no limit.
+        spent: Time that is gone of it when the container starts, in milliseconds.
         grace: Time between SIGTERM and SIGKILL, in milliseconds.
         watch: Watches what it writes to the disk, and returns once it must stop.
     """
 
     time: int
+    spent: int
     grace: int
     watch: Callable[[], Coroutine[Any, Any, Excess]]
 
@@ -99,7 +101,7 @@ class Limits:
             stop: Sends SIGTERM, and SIGKILL after a time in milliseconds; returns whether SIGTERM was enough.
             age: Time since the container was started, in seconds.
         """
-        left = max(0.001, self.time / 1000 - age) if self.time else None
+        left = max(0.001, (self.time - self.spent) / 1000 - age) if self.time else None
         ending = asyncio.create_task(over, name="container")
         watching = asyncio.create_task(self.watch(), name="disk")
         try:

@@ -34,6 +34,7 @@ class AttemptSpec:
         shared: Folders that the operator shares, by their path in the container: the folder, and whether it is
             writable there.
         time_limit: Longest run, in milliseconds; 0 for no limit.
+        time_spent: Time that earlier commands of the attempt took of it, in milliseconds.
         url: The job's own address on the hub.
         gpus: The ids of the gpus that the attempt has to itself while it runs.
         fetch: Downloads a blob of the job's queue.
@@ -49,6 +50,7 @@ class AttemptSpec:
     mounts: dict[str, Path] = field(default_factory=dict)
     shared: dict[str, tuple[str, bool]] = field(default_factory=dict)
     time_limit: int = 0
+    time_spent: int = 0
     url: str = ""
     gpus: tuple[str, ...] = ()
     fetch: FetchBlob | None = None

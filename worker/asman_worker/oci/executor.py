@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from asman_shared.states import Phase
 from ..containers.config import Confines, container_name, image_of, is_build
 from ..containers.steps import Course, commands_of, course_of, end_of_job
 from ..containers.streams import log_ends
-from ..execution.container_end import End, removed_on_failure
+from ..execution.container_end import End, Limits, removed_on_failure
 from ..execution.disk_use import Account, DiskUse, Excess
 from ..execution.interface import AttemptSpec, Ended, Interrupted, Key, Reporter
 from ..images.engine_words import LOGGED, blames_job, logged, told
@@ -142,7 +142,7 @@ class OciExecutor:
         """Runs the commands of a job from one on, each in a container of its own."""
         commands = commands_of(spec)
         while True:
-            command = replace(commands[course.step], time_limit=course.left(spec.time_limit))
+            command = course.present(commands)
             account = course.account if len(commands) > 1 else None
             if account is not None:
                 course.note(spec)
@@ -165,7 +165,7 @@ class OciExecutor:
             await container.until(lambda: bool(container.started) or container.over)
             if container.started:
                 report.phase(Phase.RUNNING)
-            running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
+            running = ContainerRun(container, lines, self._limits(spec, watch))
             return await self._follow(running, spec, container, report)
 
     async def _goes_on(self, commands: list[AttemptSpec], course: Course, ended: Ended, report: Reporter) -> bool:
@@ -193,7 +193,7 @@ class OciExecutor:
         async with removed_on_failure(partial(self.remove, spec.key)):
             course = course_of(spec, report) if len(commands) > 1 else Course.begin(report.next_line)
             account = course.account if len(commands) > 1 else None
-            ended = await self._resumed(commands[course.step], report, account)
+            ended = await self._resumed(course.present(commands), report, account)
             if len(commands) == 1:
                 await self._give(spec)
                 return ended
@@ -218,7 +218,7 @@ class OciExecutor:
         places = [str(each) for each in about.get("places", ())]
         async with self._watching(spec, container, places, account) as watch:
             report.phase(Phase.RUNNING)
-            running = ContainerRun(container, lines, spec.time_limit, self._host.choices.stop_grace, watch)
+            running = ContainerRun(container, lines, self._limits(spec, watch))
             return await self._follow(running, spec, container, report)
 
     async def remove(self, key: Key) -> None:
@@ -320,6 +320,9 @@ class OciExecutor:
         }
         container.lay_out(made.config, plan, about, made.volumes)
         return made
+
+    def _limits(self, spec: AttemptSpec, watch: Callable[[], Coroutine[Any, Any, Excess]]) -> Limits:
+        return Limits(spec.time_limit, spec.time_spent, self._host.choices.stop_grace, watch)
 
     @contextlib.asynccontextmanager
     async def _watching(

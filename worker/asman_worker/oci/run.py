@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 from asman_shared.errors import ExecutionError
 
 from ..execution.container_end import End, Limits
-from ..execution.disk_use import Excess
 from .container import Container
 from .log import ContainerLog
 
@@ -25,22 +23,18 @@ class ContainerRun:
     Args:
         container: The container.
         lines: Reads its output.
-        limit: Longest run time, in milliseconds; 0 for no limit.
-        grace: Time between SIGTERM and SIGKILL, in milliseconds.
-        watch: Watches what it writes to the disk, and returns once it must stop.
+        limits: What stops it.
     """
 
     def __init__(
         self,
         container: Container,
         lines: ContainerLog,
-        limit: int,
-        grace: int,
-        watch: Callable[[], Coroutine[Any, Any, Excess]],
+        limits: Limits,
     ) -> None:
         self._container = container
         self._lines = lines
-        self._limits = Limits(limit, grace, watch)
+        self._limits = limits
 
     async def to_its_end(self) -> End:
         """Waits until the container has ended and its output is read, whichever is later.

@@ -209,6 +209,9 @@ async def test_the_time_limit_is_that_of_all_steps(line: Line) -> None:
     finished = await line.expect(Finished)
     assert finished.outcome.kind == "timed_out"
     assert len(finished.outcome.result.steps) == 2
+    assert finished.outcome.message.startswith(
+        "stopped: running took longer than its limit of 1 s"
+    )  # not what was left
 
 
 @pytest.mark.parametrize("means", ["docker", "oci"], indirect=True)

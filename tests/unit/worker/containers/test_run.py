@@ -13,7 +13,7 @@ from aiodocker.exceptions import DockerError
 from asman_shared.errors import ExecutionError
 from asman_worker.containers import run as module
 from asman_worker.containers.run import ContainerRun, _age
-from asman_worker.execution.container_end import End
+from asman_worker.execution.container_end import End, Limits
 from asman_worker.execution.disk_use import Excess
 from devtools.patience import PATIENCE
 
@@ -77,9 +77,9 @@ class Scene:
         self.container = Container(polite=more.pop("polite", True))
         self.engine = Engine()
         self.lines = Lines()
-        parts: Any = (self.engine, self.container, self.lines)
-        limits = {"time_limit": 0, "grace": 0, "watch": asyncio.Event().wait, **more}
-        self.run = ContainerRun(*parts, **limits)
+        limits = {"time": 0, "spent": 0, "grace": 0, "watch": asyncio.Event().wait, **more}
+        parts: Any = (self.engine, self.container, self.lines, Limits(**limits))
+        self.run = ContainerRun(*parts)
 
     async def end(self, started: str | None = None) -> End:
         async with asyncio.timeout(PATIENCE):
@@ -99,21 +99,21 @@ async def test_an_end_is_told_with_what_the_engine_says_of_it() -> None:
 
 
 async def test_a_container_past_its_time_is_asked_first() -> None:
-    scene = Scene(time_limit=20, grace=10_000)
+    scene = Scene(time=20, grace=10_000)
     end = await scene.end()
     assert (end.exit_code, end.interrupted, scene.container.signals) == (143, False, ["SIGTERM"])
     assert end.timed_out == "stopped: running took longer than its limit of 20 ms"
 
 
 async def test_one_that_ignores_that_is_killed_and_it_is_told() -> None:
-    scene = Scene(time_limit=20, grace=20, polite=False)
+    scene = Scene(time=20, grace=20, polite=False)
     end = await scene.end()
     assert scene.container.signals == ["SIGTERM", "SIGKILL"]
     assert end.timed_out.endswith("and it ignored SIGTERM for 20 ms")
 
 
 async def test_without_a_grace_nobody_is_asked() -> None:
-    scene = Scene(time_limit=20, grace=0)
+    scene = Scene(time=20, grace=0)
     await scene.end()
     assert scene.container.signals == ["SIGKILL"]
 
@@ -181,7 +181,7 @@ async def test_a_container_that_can_not_be_stopped_is_said(monkeypatch: pytest.M
     async def kill(*, signal: str, timeout: aiohttp.ClientTimeout) -> None:
         raise DockerError(500, f"no {signal}")
 
-    scene = Scene(time_limit=10)
+    scene = Scene(time=10)
     scene.container.kill = kill  # type: ignore[method-assign]
     with pytest.raises(ExceptionGroup) as caught:
         await scene.end()
@@ -189,9 +189,14 @@ async def test_a_container_that_can_not_be_stopped_is_said(monkeypatch: pytest.M
 
 
 async def test_time_that_a_container_ran_before_counts() -> None:
-    scene = Scene(time_limit=3_600_000)
+    scene = Scene(time=3_600_000)
     end = await scene.end((datetime.now(UTC) - timedelta(hours=2)).isoformat())
     assert end.timed_out
+
+
+async def test_time_that_earlier_commands_took_counts_and_the_whole_limit_is_told() -> None:
+    end = await Scene(time=3_600_000, spent=3_599_990, grace=10_000).end()
+    assert end.timed_out == "stopped: running took longer than its limit of 1h"
 
 
 @pytest.mark.parametrize("started", [None, "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+99:00"])

@@ -58,6 +58,7 @@ class Steps:
                 tables.jobs.c.queue == bindparam("q"),
                 tables.jobs.c.state == State.FINISHED.value,
                 tables.jobs.c.due > 0,  # those that are kept have none
+                tables.jobs.c.due != tables.jobs.c.finished + bindparam("k"),  # as after a pause
             )
             .values(due=tables.jobs.c.finished + bindparam("k"))
         )

@@ -11,10 +11,14 @@ from msgspec import Meta, Struct
 
 from asman_shared import half_characters, limits, ranges
 from asman_shared.address import OLDER_NAME, QUEUE_KEY
-from asman_shared.errors import BadRequest, Unavailable, misfit
+from asman_shared.errors import AsmanError, BadRequest, Unavailable, misfit
+from asman_shared.messages import Register
 from asman_shared.ranges import FrameText
 from asman_shared.states import State
-from asman_shared.units import format_size
+from asman_shared.units import format_size, parse_duration
+
+from .ids import duration
+from .outgoing import incarnation_of
 
 NAMESPACE: Final = "_"
 EARLY_MESSAGES: Final = 100
@@ -300,3 +304,26 @@ def _without_depths(text: bytes, shown: int) -> bytes:
                 start = token.start() + depth - shown
             depth -= many
     return b"".join([*kept, text[start:]]) if depth <= shown else b""
+
+
+def registration_of(said: Registration) -> Register | None:
+    """Returns the registration, each number within the bounds of the core; None if the worker has no usable id."""
+    if not 0 < len(said.id) <= limits.LABEL_LENGTH:
+        return None
+    return Register(
+        incarnation=incarnation_of(said.id),
+        name=said.id,
+        cpus=min(max(said.cpus if said.cpus is not None else 1, 0.001), 100_000),
+        agent=str(said.version)[:200] if isinstance(said.version, str | int | float) else "",
+        gpus=min(max(said.gpus or 0, 0), 10_000),
+        max_duration=_duration(said.max_job_duration),
+        executor="json dialect",
+    )
+
+
+def _duration(given: str | int | None) -> int:
+    """Returns the longest duration of a job that a worker takes, in milliseconds; 0 for any, or if it can't be read."""
+    try:
+        return parse_duration(str(duration(given))) if given else 0
+    except AsmanError:
+        return 0

@@ -352,16 +352,21 @@ class QueueView:
             self._joined[names] = self.members_of(self._entries, names)
         return self._joined[names]
 
-    def whole_but(self, bodies: Mapping[str, bytes]) -> bytes:
-        """The whole list as a frame, with some jobs replaced for one worker."""
-        others = self.members_of((job for job in self._entries if job not in bodies), Names.OWN)
-        return outgoing.jobs_frame(_with(others, bodies), subset=False)
+    def whole_but(self, bodies: Mapping[str, bytes], *, waiting: bool = True) -> bytes:
+        """The whole list as a frame, with some jobs replaced for one worker, and with or without those that wait."""
+        others = (job for job in self._entries if job not in bodies and (waiting or not self.waits(job)))
+        return outgoing.jobs_frame(_with(self.members_of(others, Names.OWN), bodies), subset=False)
 
     def subset(self, jobs: Iterable[str], bodies: Mapping[str, bytes] | None = None, names: Names = Names.ALL) -> bytes:
         """A frame with the current states of these jobs, some of them replaced for one worker; see `whole`."""
         shown = bodies or {}
         others = self.members_of((job for job in jobs if job not in shown), names)
         return outgoing.jobs_frame(_with(others, shown), subset=True)
+
+    def waits(self, job: str) -> bool:
+        """Whether a job is listed as waiting."""
+        entry = self._entries.get(job)
+        return entry is not None and entry.state.state is State.QUEUED
 
     def shows(self, job: str, attempt: int) -> bool:
         """Whether a job is listed as running in this attempt."""

@@ -19,23 +19,22 @@ from msgspec.structs import replace
 
 from asman_shared import limits
 from asman_shared.definition import SHA256, Definition
-from asman_shared.errors import AsmanError, BadRequest, CloseCode, Forbidden, Unavailable
+from asman_shared.errors import BadRequest, CloseCode, Forbidden, Unavailable
 from asman_shared.messages import Held, LogLine, Message, Register
 from asman_shared.states import Phase, State
-from asman_shared.units import parse_duration
 
 from ..access.table import DIALECT_WORKER_MESSAGES, open_socket
 from ..core import Job
 from ..core import effects as fx
 from ..core import events as ev
 from ..core.job_state import state_of
+from ..core.worker import Presence
 from ..reply_to import ReplyTo
 from ..sessions.base import Closed
 from ..storage.reader import size_of
 from . import outcomes, outgoing
 from .as_sent import Names
-from .ids import duration
-from .incoming import EarlyMessages, Logs, Registration, StateChange, Unread, Wanted, placed
+from .incoming import EarlyMessages, Logs, Registration, StateChange, Unread, Wanted, placed, registration_of
 from .local_workers import check_contained
 from .own_files import OwnFiles, Ref, Stored
 from .result_logs import not_streamed
@@ -87,6 +86,7 @@ class DialectWorker(DialectSession):
         self._host = dict(self._websocket.scope.get("headers", ())).get(b"host", b"").decode("latin-1")
         self._info: Register | None = None
         self._id = ""
+        self._chooses = True
         self._early = EarlyMessages(self.views.early)
         self._unconfirmed: set[str] = set()
         self._unproved = UnprovedClaims()
@@ -211,7 +211,8 @@ class DialectWorker(DialectSession):
     # ------------------------------------------------------------------------------------------------- registering
 
     def _register(self, said: Registration) -> None:
-        if not 0 < len(said.id) <= limits.LABEL_LENGTH:
+        info = registration_of(said)
+        if info is None:
             raise Closed(CloseCode.PROTOCOL, f"the id of a worker has 1 to {limits.LABEL_LENGTH} characters")
         if self._id not in ("", said.id):
             raise Closed(CloseCode.PROTOCOL, "a connection belongs to one worker, whose id doesn't change")
@@ -219,15 +220,6 @@ class DialectWorker(DialectSession):
             check_contained(self.hub, self.access.queue, said.executor)
         except Forbidden as error:
             raise Closed(CloseCode.FORBIDDEN, error.message) from None
-        info = Register(
-            incarnation=outgoing.incarnation_of(said.id),
-            name=said.id,
-            cpus=min(max(said.cpus if said.cpus is not None else 1, 0.001), 100_000),
-            agent=str(said.version)[:200] if isinstance(said.version, str | int | float) else "",
-            gpus=min(max(said.gpus or 0, 0), 10_000),
-            max_duration=_duration(said.max_job_duration),
-            executor="json dialect",
-        )
         if self._registering is not None:
             self._registering.cancel()
         first = self._info is None
@@ -462,15 +454,29 @@ class DialectWorker(DialectSession):
     def whole(self) -> bytes:
         """Returns the whole list; it shows this worker's jobs as its own even before the assignment is durable.
 
-        A worker stops a job that lists have not given to it for a few seconds. The database may be slower or away.
+        A worker stops a job that lists have not given to it for a few seconds. The database may be slower or away. One
+        that gets no jobs now sees none that waits: it would claim them again and again.
         """
-        ahead = self._ahead()
-        return self.view.whole_but(ahead) if ahead else super().whole()
+        ahead, self._chooses = self._ahead(), self._may_claim
+        return self.view.whole_but(ahead, waiting=self._chooses) if ahead or not self._chooses else super().whole()
 
     def subset(self, jobs: list[str], frame: bytes | None = None) -> bytes:
         """Returns some jobs; see `whole`."""
         ahead = {job: body for job, body in self._ahead().items() if job in jobs}
+        if not self._may_claim:
+            return self.view.subset([job for job in jobs if not self.view.waits(job)], ahead, self.names)
         return self.view.subset(jobs, ahead, self.names) if ahead else super().subset(jobs, frame)
+
+    @property
+    def _may_claim(self) -> bool:
+        """Whether a claim of this worker for a job that waits could be granted, now or when it has room."""
+        worker = self.shell.core.workers.get(self._info.incarnation) if self._info is not None else None
+        return not self.shell.core.paused and (worker is None or worker.presence is Presence.READY)
+
+    def workers(self, frame: bytes) -> None:
+        """Sends a list soon if this worker may choose again, or no longer."""
+        if self._may_claim != self._chooses:
+            self._list_soon()
 
     def _ahead(self) -> dict[str, bytes]:
         """Returns the present state of the worker's jobs that the queue view does not show as its own."""
@@ -490,11 +496,3 @@ class DialectWorker(DialectSession):
     def forget_cache(self, frame: bytes) -> None:
         """Handles the deletion of a job's result."""
         self.send_buffer.push(frame)
-
-
-def _duration(given: str | int | None) -> int:
-    """Returns the longest duration of a job that a worker takes, in milliseconds; 0 for any, or if it can't be read."""
-    try:
-        return parse_duration(str(duration(given))) if given else 0
-    except AsmanError:
-        return 0

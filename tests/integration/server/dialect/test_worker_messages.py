@@ -108,6 +108,34 @@ async def test_the_first_claim_gets_the_job_and_the_second_worker_a_list_in_whic
         assert (await client.sees(job, "Finished"))["worker"] == "a"
 
 
+@pytest.mark.parametrize("order", ["pause", "drain"])
+async def test_a_worker_that_gets_no_jobs_now_is_shown_none_that_waits_until_it_gets_them_again(
+    hub: HubProcess, api: Api, order: str
+) -> None:
+    async def give(jobs: bool) -> None:
+        if order == "pause":
+            assert (await api.call("PUT", f"/q/{order}/settings", {"paused": not jobs})).status == 200
+        else:
+            assert (await api.post(f"/q/{order}/workers/w/drain{'?undo=1' if jobs else ''}", {})).status == 200
+
+    async with json_client(hub.url, order) as client, json_worker(hub.url, order, "w") as worker:
+        held = await running(client, worker)
+        await give(jobs=False)
+        told = await worker.next("JobStates")
+        assert set(told["state"]["jobs"]) == {held}
+        waiting = await client.submit_new({"image": "later"})
+        await client.sees(waiting, "Queued")
+        await refused(worker, held)
+        await worker.claim(waiting)
+        told = await worker.next("JobStates")
+        assert (set(told["state"]["jobs"]), told["state"]["jobs"][held]["state"]) == ({held}, "Running")
+        await give(jobs=True)
+        await worker.sees(waiting, "Queued")
+        await worker.finish(held, StatusCode=0)
+        await worker.claim(waiting)
+        await worker.has(waiting)
+
+
 async def test_two_jobs_claimed_at_once_on_one_cpu_are_one(hub: HubProcess, api: Api) -> None:
     async with json_client(hub.url, "two") as client, json_worker(hub.url, "two") as worker:
         first = await client.submit_new({"image": "a"})

@@ -293,7 +293,7 @@ class Job:
         return reader.stored() if select is None else reader.selected(select)
 
     async def runs(self, timeout: Duration | None = None) -> list[m.Run]:
-        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+        """Returns the job's last runs, oldest first: how, when and where each ended. One is the `present`.
 
         Args:
             timeout: In seconds.

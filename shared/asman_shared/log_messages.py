@@ -102,7 +102,7 @@ class LogPage(Message, tag="log_page"):
 
 
 class RunList(Message, tag="runs"):
-    """The answer to `ListRuns`: the last runs of the job, oldest first; the last one is the present run.
+    """The answer to `ListRuns`: the last runs of the job, oldest first. The one that has its verdict is `present`.
 
     The job remembers a bounded number of them for as long as it is kept itself, and their logs up to a bounded size.
     """

@@ -362,7 +362,7 @@ class Job(Mirror[job.Job]):
         return self._loop.each(self._inner.log_parts(since, follow=follow, select=select, run=run))
 
     def runs(self, timeout: Duration | None = None) -> list[m.Run]:
-        """Returns the job's last runs, oldest first: how, when and where each ended. The last one is the present run.
+        """Returns the job's last runs, oldest first: how, when and where each ended. One is the `present`.
 
         Args:
             timeout: In seconds.

@@ -100,6 +100,8 @@ def requeue(state: QueueState, job: Job, now: int, why: str, *, lost: bool) -> N
 def bury(state: QueueState, worker: Worker, now: int, *, charge: bool) -> None:
     """Gives up on a worker; its live jobs are queued again (``charge``: at the cost of one attempt each)."""
     del state.workers[worker.incarnation]
+    if worker.leaving:
+        state.note_drained(worker)
     state.fleet.close(worker)
     worker.presence = Presence.GONE
     leases = list(worker.leases.values())

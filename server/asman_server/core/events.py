@@ -307,6 +307,8 @@ class DismissRequested(Event):
 class PurgeRequested(Event):
     """A client removes those of some jobs that are as it says. Jobs that run, or that are kept, stay.
 
+    By reasons without success, jobs stay that have an earlier success, too: it is their result.
+
     Attributes:
         jobs: Their ids.
         stored: Those of them that are only in the store, as read from it.

@@ -39,12 +39,25 @@ def state_of(job: Job, *, summary: bool = True) -> JobState:
     )
 
 
+def standing(job: Job) -> Run | None:
+    """Returns the earlier run whose verdict is the job's again, because its latest run came to nothing."""
+    verdict = job.verdict
+    if verdict is None or not job.runs or job.runs[-1].queued != job.queued:
+        return None
+    for run in reversed(job.runs):
+        if run.reason is verdict.reason and run.lines == verdict.lines:
+            return run
+    return None
+
+
 def number_of(job: Job) -> int:
-    """Returns the number of a job's present run among all its runs, from 1 on."""
+    """Returns the number of a job's present run among all its runs, from 1 on: the run that has its verdict."""
     if not job.runs:
         return 1
     last = job.runs[-1]
-    return last.number if last.queued == job.queued else last.number + 1
+    if last.queued != job.queued:
+        return last.number + 1
+    return (standing(job) or last).number
 
 
 def run_of(job: Job, verdict: Verdict | None) -> Run:
@@ -71,12 +84,23 @@ def run_of(job: Job, verdict: Verdict | None) -> Run:
     return run
 
 
+def log_end(job: Job) -> int:
+    """Returns the seq after the last line of a job's log: lines of a later run that came to nothing are beyond it."""
+    run = standing(job)
+    return job.log_next if run is None else run.lines
+
+
 def runs_of(job: Job) -> list[Run]:
-    """Returns the runs of a job that are remembered, oldest first and its present run last."""
+    """Returns the runs of a job that are remembered, oldest first.
+
+    The last one is its present run, or an earlier success is, if the later ones came to nothing (`standing`).
+    """
     runs = [replace(run, log_kept=run.log_start >= job.log_kept) for run in job.runs or ()]
     if not runs or runs[-1].queued != job.queued:
         runs.append(run_of(job, job.verdict))
-    runs[-1].present = True
+    number = number_of(job)
+    for run in runs:
+        run.present = run.number == number
     return runs
 
 

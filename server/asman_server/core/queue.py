@@ -255,6 +255,8 @@ class QueueCore:
             job = state.jobs.get(job_id) or away.get(job_id)
             if job is None or job.kept or job.state not in event.states:
                 continue
+            if event.reasons and job.previous is not None and job.previous.ok and Reason.SUCCESS not in event.reasons:
+                continue  # the success before this run is its result
             if job.state is State.QUEUED:
                 meant = job.queued <= event.before
             else:
@@ -273,6 +275,9 @@ class QueueCore:
         worker = state.workers.get(info.incarnation)
         if worker is None:
             worker = Worker(event.session, info, now, chooses=event.chooses)
+            worker.leaving = state.drained.pop(info.incarnation, ("", 0))[1]
+            if worker.leaving:
+                worker.presence = Presence.DRAINING
             state.workers[info.incarnation] = worker
         else:
             worker.session = event.session
@@ -336,7 +341,10 @@ class QueueCore:
     def _dismiss_requested(self, event: ev.DismissRequested, now: int) -> None:
         state = self.state
         named = [each for each in state.workers.values() if event.worker in (each.incarnation[:8], each.info.name)]
-        if not named:
+        gone = [each for each, (name, _) in state.drained.items() if event.undo and event.worker in (each[:8], name)]
+        for each in gone:
+            del state.drained[each]
+        if not (named or gone):
             why = f"no worker of this queue has the id or name '{event.worker}'"
             state.out.append(fx.Refused(event.reply_to, "not_found", why))
             return

@@ -19,6 +19,8 @@ from .worker import Worker
 
 REMOVED_KEPT: Final = 10_000
 """Number of removed jobs whose attempt numbers are remembered."""
+DRAINED_KEPT: Final = 1000
+"""Number of drained workers that are remembered after they have gone."""
 
 
 class QueueState:
@@ -48,6 +50,8 @@ class QueueState:
         removed: The last attempt number of each job that was removed on request, oldest first. Its worker may still
             speak of that attempt, so the numbers of a new job with that id go on from there.
         last_removed: The latest time at which a run of a removed job was queued; runs of a new job are later.
+        drained: The workers that were drained and have gone since, by incarnation, oldest first: id and name, and the
+            time of the order. One of them may come back, as after a long loss of its connection.
         settled: Finished jobs in memory whose state is durable, oldest first. These may leave memory.
         returned: Jobs that came back to the queue during the event at hand and were not offered yet.
         out: Effects of the event at hand.
@@ -70,6 +74,7 @@ class QueueState:
         self.left = IdFilter()
         self.removed: OrderedDict[str, int] = OrderedDict()
         self.last_removed = 0
+        self.drained: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self.settled: OrderedDict[str, None] = OrderedDict()
         self.returned: list[Job] = []
         self.out: list[fx.Effect] = []
@@ -118,6 +123,13 @@ class QueueState:
         self.removed[job_id] = max(known, attempt)
         if len(self.removed) > REMOVED_KEPT:
             self.removed.popitem(last=False)
+
+    def note_drained(self, worker: Worker) -> None:
+        """Notes that a worker has gone which gets no jobs if it comes back."""
+        self.drained.pop(worker.incarnation, None)
+        self.drained[worker.incarnation] = (worker.info.name, worker.leaving)
+        if len(self.drained) > DRAINED_KEPT:
+            self.drained.popitem(last=False)
 
     def leave(self, job: Job) -> None:
         """Takes a finished job out of memory; it stays in the store."""

@@ -11,7 +11,7 @@ from . import assignments, endings, webhooks
 from . import effects as fx
 from . import events as ev
 from .job import Job
-from .job_state import run_of
+from .job_state import run_of, standing
 from .state import QueueState
 from .verdicts import answers
 
@@ -92,7 +92,7 @@ def _answered(state: QueueState, job: Job, event: ev.Submitted) -> bool:
         if not answers(job.previous, event.reuse):
             return False
         keep_run(state, job)
-        job.verdict, job.previous = job.previous, None
+        fall_back(job)
         state.changed(job)
     _hold(state, job, event.namespace)
     state.out.extend(webhooks.cached(job, event))
@@ -157,6 +157,16 @@ def keep_run(state: QueueState, job: Job) -> None:
         job.log_kept = max(job.log_kept, kept)
         job.runs = runs
     state.out.append(fx.BeginRun(job.id, job.log_kept))
+
+
+def fall_back(job: Job) -> None:
+    """Gives a job, whose latest run came to nothing, the earlier verdict again, with the log and worker of its run."""
+    job.verdict, job.previous = job.previous, None
+    run = standing(job)
+    if run is not None:
+        job.started, job.ran = run.started, run.ran
+        job.worker_name = run.worker
+        job.log_start, job.log_bytes = run.log_start, run.log_bytes
 
 
 def release(state: QueueState, job: Job, namespace: str, reason: Reason, now: int) -> bool:

@@ -17,6 +17,7 @@ from asman_shared import limits
 from asman_shared.messages import LogLine
 from asman_shared.states import State
 
+from ..core.job_state import log_end
 from ..queues.shell import QueueShell
 from .live_logs import is_build_line, is_run_line, log_of
 from .outgoing import Log, sentence_of
@@ -92,7 +93,8 @@ async def read_slice(shell: QueueShell, cursors: Cursors, job_id: str, kind: Kin
     size = 0
     at_end = False
     while not at_end:
-        lines, at_end = await shell.logs.read(job_id, seq, limits.LOG_BATCH_LINES)
+        until = log_end(job) if state.state is State.FINISHED else None
+        lines, at_end = await shell.logs.read(job_id, seq, limits.LOG_BATCH_LINES, until)
         for line in lines:
             if not is_of(kind, line):
                 seq = line.seq + 1

@@ -15,7 +15,7 @@ from asman_shared.messages import OutputFile, Result, Verdict
 from asman_shared.states import Reason, State
 
 from ..core import Job
-from ..core.job_state import state_of
+from ..core.job_state import log_end, state_of
 from ..hub import Hub
 from ..storage.database import Unreadable, unavailable
 from ..storage.tables import results
@@ -119,10 +119,10 @@ def _instead(job: Job) -> list[outgoing.Log]:
 async def _logs(hub: Hub, queue: str, job: Job) -> list[outgoing.Log]:
     """Returns the lines that the job wrote, with a line that says so if there are more than a result may have."""
     found: list[outgoing.Log] = []
-    size, since = 0, job.log_start
-    while lines := await hub.store.lines(queue, job.id, since, limits.LOG_BATCH_LINES):
+    size, since, end = 0, job.log_start, log_end(job)
+    while since < end and (lines := await hub.store.lines(queue, job.id, since, limits.LOG_BATCH_LINES)):
         since = lines[-1].seq + 1
-        for line in filter(is_run_line, lines):
+        for line in (line for line in filter(is_run_line, lines) if line.seq < end):
             if len(found) == LOG_LINES or size >= LOG_BYTES:
                 found.append(("\n… the rest of this log is at run-logs.json\n", job.finished))
                 return found

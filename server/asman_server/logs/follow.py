@@ -12,6 +12,7 @@ from asman_shared.errors import Unavailable
 from asman_shared.messages import JobState, LogLines
 
 from ..core import Job
+from ..core.job_state import log_end
 from ..delivery.send_buffer import SendBuffer
 from ..queues.job_log import JobLog, unbroken
 from ..queues.shell import QueueShell
@@ -54,6 +55,7 @@ class LogFollow:
         self._last: EncodedMessage | None = None
         self.ended: JobState | None = None
         self._finished = False
+        self._until: int | None = None
         self._stopped = False
 
     async def start(self) -> None:
@@ -71,6 +73,7 @@ class LogFollow:
                 self._log = opened
                 opened.followers[self] = None
         self._finished = self._ended(job)
+        self._until = log_end(job) if self._finished else None
         self._catch_up()
 
     def _ended(self, job: Job) -> bool:
@@ -127,7 +130,8 @@ class LogFollow:
         while not self._stopped:
             await self._send_buffer.drained()
             try:
-                lines, at_end = await self._shell.logs.read(self._job, self._start(), limits.LOG_PAGE_LINES)
+                page = self._start(), limits.LOG_PAGE_LINES, self._until
+                lines, at_end = await self._shell.logs.read(self._job, *page)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

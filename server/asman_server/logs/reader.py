@@ -22,7 +22,7 @@ from asman_shared.states import State
 from asman_shared.units import MIB
 
 from ..core import Job
-from ..core.job_state import runs_of
+from ..core.job_state import log_end, runs_of
 from ..queues.queue_logs import QueueLogs
 from ..queues.shell import QueueShell
 from ..storage.reader import size_of
@@ -92,8 +92,9 @@ class LogReader:
             return await reading.page(max(earlier.log_start, since or 0), limit, ref)
         start = max(state.log_start, since or 0)
         if select is not None:
-            return await Reading(self, shell.logs, state, job.log_next, select).page(start, limit, ref)
-        lines, at_end = await shell.logs.read(job_id, start, limit)
+            return await Reading(self, shell.logs, state, log_end(job), select).page(start, limit, ref)
+        until = log_end(job) if state.state is State.FINISHED else None
+        lines, at_end = await shell.logs.read(job_id, start, limit, until)
         over = state.state is State.FINISHED and job.state is State.FINISHED
         end = state.verdict.lines if over and at_end and state.verdict is not None else 0
         following = max(lines[-1].seq + 1 if lines else start, end)

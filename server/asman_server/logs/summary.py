@@ -11,6 +11,7 @@ from asman_shared import limits
 from asman_shared.messages import Gap, JobState, JobSummary, LogLine, LogSelection, Result
 from asman_shared.states import Phase, State
 
+from ..core.job_state import log_end
 from ..queues.shell import QueueShell
 from ..storage.reader import size_of
 from .landmarks import BuildSteps, FirstError
@@ -69,7 +70,7 @@ async def summarise_log(reader: LogReader, shell: QueueShell, job_id: str, ref: 
     """
     job = await shell.job(job_id)
     state = await shell.durable(job)
-    start, end = state.log_start, job.log_next
+    start, end = state.log_start, log_end(job)
     ok = state.verdict is not None and state.verdict.ok
     result = await shell.result(job_id) if state.state is State.FINISHED and not ok else None
 

@@ -29,7 +29,7 @@ async def explain_job(shell: QueueShell, job_id: str, now: int, ref: int = 0) ->
 
 
 async def runs_of_job(shell: QueueShell, job_id: str) -> list[Run]:
-    """Returns the runs of a job that are remembered, once they are durable; its present run is the last.
+    """Returns the runs of a job that are remembered, once they are durable, oldest first.
 
     Raises:
         NotFound: The queue has no such job.

@@ -140,11 +140,23 @@ class QueueLogs:
         if job is None or job.state.over:
             del self.open_logs[job_id]
 
-    async def read(self, job_id: str, since: int, limit: int) -> tuple[list[LogLine], bool]:
+    async def read(self, job_id: str, since: int, limit: int, until: int | None = None) -> tuple[list[LogLine], bool]:
         """Returns lines from ``since`` on, and whether they reach the end of the log for now.
 
         The end of a log that is not open may be known only when a page after its last line is read.
+
+        Args:
+            job_id: The job.
+            since: Seq of the first line.
+            limit: Largest number of lines.
+            until: Seq of the first line that is not meant; None for all.
         """
+        lines, at_end = await self._read(job_id, since, limit)
+        if until is not None and lines and lines[-1].seq >= until:
+            return [line for line in lines if line.seq < until], True
+        return lines, at_end
+
+    async def _read(self, job_id: str, since: int, limit: int) -> tuple[list[LogLine], bool]:
         live = self.open_logs.get(job_id)
         if live is not None:
             fresh = live.fresh(since, limit)

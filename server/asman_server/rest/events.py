@@ -25,6 +25,7 @@ from asman_shared.messages import JobState, Verdict
 from asman_shared.states import Reason, State
 
 from ..access import Right
+from ..core.job_state import log_end
 from ..logs.select import gaps
 from ..queues.shell import QueueShell
 from ..queues.watch import JobWatch
@@ -131,7 +132,8 @@ async def _lines(shell: QueueShell, watch: JobWatch, told: Place) -> tuple[bytes
     """Returns the next lines as events, the position after them, and whether they reach the end for now."""
     if watch.job.number != told.run:
         return b"", told, True
-    lines, at_end = await shell.logs.read(watch.job.id, told.line, limits.LOG_BATCH_LINES)
+    until = log_end(watch.job) if watch.state.state.over else None
+    lines, at_end = await shell.logs.read(watch.job.id, told.line, limits.LOG_BATCH_LINES, until)
     missing = {gap.since: gap for gap in gaps(lines, told.line)}
     parts: list[bytes] = []
     for line in lines:

@@ -104,7 +104,7 @@ class SubmitAnswer(Struct, omit_defaults=True):
 
 
 class RunsAnswer(Struct):
-    """The runs of a job that are remembered, oldest first; the last one is the present run."""
+    """The runs of a job that are remembered, oldest first; the one that has its verdict is `present`."""
 
     runs: list[Run]
 

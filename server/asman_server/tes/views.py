@@ -19,6 +19,7 @@ from asman_shared.states import State
 from ..access import Access
 from ..access.shown import shown
 from ..core import Job
+from ..core.job_state import log_end, standing
 from ..hub import Hub
 from ..queues.shell import QueueShell
 from ..rest.blob_bytes import blob_bytes
@@ -138,8 +139,8 @@ class Shown:
         ends = list(result.steps) if result is not None else []
         if not ends and verdict is not None and verdict.exit_code is not None:
             began = job.ran or state.started
-            first = max(state.log_start, job.log_attempt)
-            ends = [StepEnd(verdict.exit_code, began, state.finished, first, job.log_next)]
+            first = state.log_start if standing(job) else max(state.log_start, job.log_attempt)
+            ends = [StepEnd(verdict.exit_code, began, state.finished, first, log_end(job))]
         return [await self._executor(job.id, end, view) for end in ends]
 
     async def _executor(self, job_id: str, end: StepEnd, view: View) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from asman_server.core import QueuePolicy
 from asman_server.core import effects as fx
 from asman_server.core import events as ev
 from asman_server.core.explain import explain
+from asman_server.core.state import DRAINED_KEPT
 from asman_server.core.submissions import PAUSED
 from asman_shared.messages import Held
 from asman_shared.states import Reason, State
@@ -119,6 +120,41 @@ def test_an_idle_worker_that_is_drained_ends_at_once_and_the_undoing_takes_jobs_
     assert world.core.running == 2
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_drained_worker_that_was_given_up_gets_no_job_when_it_comes_back(world: World, held: bool) -> None:
+    world.join("a")
+    if held:
+        world.submit(1)
+    world.send(ev.DismissRequested("a"))
+    world.lose("a")
+    if held:
+        world.wait(world.core.state.policy.grace + 1)
+    assert not world.core.workers
+    world.submit(2)
+    world.join("a")
+    assert (world.core.running, len(world.effects(fx.Dismiss))) == (0, 1)
+    world.lose("a")
+    world.send(ev.DismissRequested("a", undo=True))
+    assert not world.effects(fx.Refused)
+    world.join("a")
+    assert world.core.running == 1
+
+
+def test_drained_workers_that_have_gone_are_remembered_up_to_a_number(
+    world: World,
+) -> None:
+    for name in ("a", "b", "a", "c"):
+        world.join(name)
+        world.send(ev.DismissRequested(name))
+        world.lose(name)
+    assert [name for name, _ in world.core.state.drained.values()] == ["b", "a", "c"]
+    for number in range(DRAINED_KEPT):
+        world.join(f"w{number}")
+        world.send(ev.DismissRequested(f"w{number}"))
+        world.lose(f"w{number}")
+    assert [name for name, _ in world.core.state.drained.values()] == [f"w{n}" for n in range(DRAINED_KEPT)]
+
+
 def test_the_undoing_of_a_drain_leaves_a_worker_that_drains_by_itself(world: World) -> None:
     world.join("a", draining=True)
     world.send(ev.DismissRequested("a"))
@@ -163,6 +199,20 @@ def test_a_purge_removes_what_it_names_and_neither_running_nor_kept_jobs(world: 
     assert purge(world, 1, 2, 3, 4, 5, states=[State.FINISHED, State.QUEUED]) == 2
     assert set(world.core.jobs) == {job_id(3), job_id(4)}
     assert world.core.jobs[job_id(4)].state is State.RUNNING
+
+
+def test_a_purge_of_cancelled_jobs_leaves_those_with_an_earlier_success(world: World) -> None:
+    world.join("a")
+    for number in (1, 2):
+        world.submit(number)
+    world.finish("a", 1)
+    world.cancel(2)
+    world.submit(1, reuse="never")
+    world.cancel(1)
+    assert [world.reason(number) for number in (1, 2)] == ["Cancelled", "Cancelled"]
+    assert purge(world, 1, 2, states=[State.FINISHED], reasons=(Reason.CANCELLED,)) == 1
+    assert world.submit(1) == "cached"
+    assert purge(world, 1, states=[State.FINISHED]) == 1
 
 
 def test_jobs_in_the_store_alone_are_purged_too(world: World) -> None:

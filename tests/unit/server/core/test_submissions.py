@@ -261,7 +261,7 @@ def test_a_cancelled_run_over_a_success_is_among_the_runs() -> None:
     w.release("w", 1)
     assert w.submit(1) == "cached"
     job = w.core.jobs[job_id(1)]
-    assert [(run.reason, run.present) for run in runs_of(job)] == [("Success", False), ("Cancelled", True)]
+    assert [(run.reason, run.present) for run in runs_of(job)] == [("Success", True), ("Cancelled", False)]
     w.submit(1, reuse="never")
     assert [run.reason for run in runs_of(job)] == ["Success", "Cancelled", None]
     assert Job.unpack(job.pack()).runs == job.runs

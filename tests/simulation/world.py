@@ -27,7 +27,7 @@ from tests.simulation.database import SimDatabase
 from tests.simulation.faults import FAULTS, Trouble
 from tests.simulation.host import Host
 from tests.simulation.judge import LOOK_TWICE, Judge
-from tests.simulation.loop import run_virtual
+from tests.simulation.loop import run_virtual, virtual_clock
 from tests.simulation.plan import Item, Order, Plan, Remove, Stop, Want, Wished, draw_plan
 from tests.support.invariants import check_capacity, check_core, check_no_idle_hands, check_orders
 
@@ -153,7 +153,7 @@ class World:
             if not self.healed and loop.time() >= self.plan.bad_seconds:
                 self._heal()
             if self.healed:
-                self._order(Order(0.0, "resume"))
+                self._take_back_orders()
             if self.healed and (loop.time() >= self.plan.bad_seconds + HEALED_SECONDS or not self._restless()):
                 self.judge.final()
                 assert not self._followed_for_ever(), "somebody follows the log of a finished job for ever"
@@ -245,6 +245,14 @@ class World:
             else:
                 shell.configure(None, _NOBODY, item.what == "pause")
 
+    def _take_back_orders(self) -> None:
+        """Gives jobs again, to all workers: the owner, too, is healed."""
+        self._order(Order(0.0, "resume"))
+        for shell in self.host.registry.queues.values() if self.host.registry is not None else ():
+            present = {worker.info.name for worker in shell.core.workers.values() if worker.leaving}
+            for name in sorted(present | {name for name, _ in shell.core.state.drained.values()}):
+                shell.apply(ev.DismissRequested(name, reply_to=_NOBODY, undo=True))
+
     def _undo(self, trouble: Trouble) -> None:
         end = FAULTS[trouble.fault].end
         if end is not None and not self.healed:
@@ -289,6 +297,8 @@ _NOBODY = ReplyTo(0, lambda _: None)
 def watch_cores(world: World, most_events: float = float("inf")) -> Any:
     """Checks the invariants of cores after every event; returns the function that undoes this."""
 
+    seen: dict[int, tuple[QueueCore, int]] = {}
+
     def watch(core: QueueCore) -> None:
         try:
             world.handled += 1
@@ -298,7 +308,8 @@ def watch_cores(world: World, most_events: float = float("inf")) -> Any:
                 check_core(core)
             check_capacity(core)
             check_no_idle_hands(core)
-            check_orders(core)
+            _, begun = seen.setdefault(id(core), (core, virtual_clock()))
+            check_orders(core, begun)
         except Exception as error:
             # A session would answer this like any bug and continue; here it ends the run.
             world.host.broken = world.host.broken or error

@@ -91,12 +91,18 @@ def check_no_idle_hands(core: QueueCore) -> None:
             assert urgent, f"{worker.info.name} is idle while a job waits"
 
 
-def check_orders(core: QueueCore) -> None:
-    """A paused queue has given no job since then, and neither has a drained worker got one."""
+def check_orders(core: QueueCore, begun: int = 0) -> None:
+    """A paused queue has given no job since then, and neither has a drained worker got one.
+
+    Args:
+        core: The queue.
+        begun: Time at which its hub started, in epoch milliseconds. The hub before it may have given jobs by an order
+            that it could not store, and did not answer.
+    """
     for worker in core.workers.values():
         for lease in worker.leases.values():
             job = core.jobs.get(lease.job)
             if not lease.live or job is None:
                 continue
-            assert not core.paused or job.started <= core.paused, "a paused queue gave a job to a worker"
-            assert not worker.leaving or job.started <= worker.leaving, "a drained worker got a job"
+            assert not core.paused or job.started <= max(core.paused, begun), "a paused queue gave a job to a worker"
+            assert not worker.leaving or job.started <= max(worker.leaving, begun), "a drained worker got a job"

@@ -45,7 +45,7 @@ from .queues.retention import Retention, backfill_due_times
 from .services import Services
 from .sole_hub import PostgresLock, sole_hub
 from .storage.address import is_sqlite
-from .storage.database import make_engine, make_primary, migrate, own_sqlite, sqlite_folder
+from .storage.database import close_engine, make_engine, make_primary, migrate, own_sqlite, sqlite_folder
 from .storage.group_commit import GroupCommitter
 from .storage.open_writer import open_writer
 from .storage.postgres.shards import Fence, take_over
@@ -254,13 +254,13 @@ class Hub:
             await migrate(self.engine)
             fence = None if primary is None else Fence(await take_over(primary, own_name()), self._secret)
             writer = await open_writer(writing_engine, fence)
-            await backfill_due_times(self.engine, self._policy.retention)
+            await backfill_due_times(self.engine, self._policy.retention, fence)
             self.committer = GroupCommitter(writer)
             if sqlite_folder(self.config.database) is not None:
                 self.committer.full = self.room.full
             self.store = Store(self.engine, writer.flushed)
             self.keys = Keys(self._secret, KeyStore(self.engine), self.committer, self.clock)
-            await self.keys.make_again(self.engine)
+            await self.keys.make_again(self.engine, fence)
             self.registry = Registry(
                 self.committer,
                 self.store,
@@ -316,6 +316,6 @@ class Hub:
                     await writer.close()
         finally:
             self.log_reader.close()
-            await writing_engine.dispose()
-            await self.engine.dispose()
+            await close_engine(writing_engine)
+            await close_engine(self.engine)
             log.info("hub closed")

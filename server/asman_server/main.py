@@ -19,8 +19,10 @@ from .app import make_app, prompts_of
 from .config import HubConfig
 from .delivery.http_transport import http_protocol
 from .delivery.transport import HubWebSocketProtocol
+from .front.proxies import trusted_networks
 from .gc_tuning import look_seldom
 from .hub import Hub
+from .limiting.idle import IdleConnections
 from .logging_setup import set_up_logging
 from .open_files import raise_open_files
 
@@ -55,6 +57,7 @@ class HubServer:
         self.hub = Hub(config)
         certificate = self.hub.certificate
         self._scheme = "http" if certificate is None else "https"
+        idle = IdleConnections(self.hub.limiter, trusted_networks(config.trusted_proxies))
         self._server = _Server(
             uvicorn.Config(
                 make_app(self.hub),
@@ -65,7 +68,7 @@ class HubServer:
                 ws_per_message_deflate=False,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
-                http=http_protocol(prompts_of(self.hub)),
+                http=http_protocol(prompts_of(self.hub), idle),
                 lifespan="on",
                 proxy_headers=False,
                 ssl_context_factory=None if certificate is None else (lambda _config, _default: certificate.context),

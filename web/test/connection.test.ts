@@ -48,7 +48,7 @@ describe("a connection", () => {
     await hub.close();
   });
 
-  function make(url: string, onLimited?: (why: string, until: number) => void): Connection {
+  function make(url: string, onLimited?: (why: string, until: number) => void, patience?: number): Connection {
     return new Connection({
       url,
       agent: "test",
@@ -56,6 +56,7 @@ describe("a connection", () => {
       onWelcome: (welcome) => welcomes.push(welcome),
       onPush: (more) => pushes.push(...more),
       ...(onLimited === undefined ? {} : { onLimited }),
+      ...(patience === undefined ? {} : { patience }),
       socket: (to, subprotocol) => new NodeSocket(to, subprotocol) as unknown as WebSocket,
       backoff: new Backoff({ first: 10, most: 20 }),
     });
@@ -138,6 +139,36 @@ describe("a connection", () => {
     hub.refusal = null;
     expect((await answer).type).toBe("accepted");
     expect(limited[0]).toBe("this hub takes 5 submits a second");
+  });
+
+  it("ends a request with the hub's refusal when the hub takes nothing for too long", async () => {
+    connection = make(hub.url, undefined, 30);
+    connection.open();
+    await welcomed(1);
+    hub.refusal = { code: "overloaded", message: "this hub takes 5 submits a second", retry: true, retry_after: 10 };
+    await expect(connection.request("submit", { definition: { command: "x" } })).rejects.toMatchObject({
+      code: "overloaded",
+      message: "this hub takes 5 submits a second",
+    });
+  });
+
+  it("asks again at once, or no more, when a person says so", async () => {
+    const limited: string[] = [];
+    connection = make(hub.url, (why) => limited.push(why));
+    connection.open();
+    await welcomed(1);
+    hub.refusal = { code: "overloaded", message: "this hub takes 5 submits a day", retry: true, retry_after: 3_600_000 };
+    const first = connection.request("submit", { definition: { command: "x" } });
+    await eventually(() => expect(limited.length).toBe(1));
+    connection.askNow();
+    await eventually(() => expect(limited.length).toBe(2));
+    connection.stopAsking();
+    await expect(first).rejects.toMatchObject({ code: "overloaded", retry: true });
+    const second = connection.request("submit", { definition: { command: "x" } });
+    await eventually(() => expect(limited.length).toBe(3));
+    hub.refusal = null;
+    connection.askNow();
+    expect((await second).type).toBe("accepted");
   });
 
   it("rejects requests that it can't send or that were cut off", async () => {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -110,8 +110,16 @@ class NamedFiles:
         name = check_file_name(wanted)
         return check_file_name(f"{secrets.token_hex(TOKEN_BYTES)}-{name}") if self._private else name
 
-    async def put(self, name: str, size: int, body: AsyncIterator[bytes]) -> str:
+    async def put(
+        self, name: str, size: int, body: AsyncIterator[bytes], take: Callable[[], None] | None = None
+    ) -> str:
         """Stores a file under a new name and returns its sha256.
+
+        Args:
+            name: The name.
+            size: The announced size, in bytes.
+            body: The bytes.
+            take: Called once when nothing but the sender's limits can refuse the file; raises an error to refuse it.
 
         Raises:
             BadRequest: The name or the size is wrong.
@@ -130,6 +138,8 @@ class NamedFiles:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._service.quota.receiving(size):
             need_room(self._folder, size, self._reserve)
+            if take is not None:
+                take()
             async with received(self._folder, "file", body, size) as came:
                 if came.size != size:
                     raise BadRequest(f"{size} bytes were announced, but {came.size} arrived; send it again")

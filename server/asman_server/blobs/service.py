@@ -168,16 +168,12 @@ class BlobService:
         absent = {key: size for key, size in sizes.items() if key not in stored}
         recorded = {key: size for key, size in absent.items() if self.store.recorded(size)}
         direct = {key: size for key, size in absent.items() if key not in recorded}
-        self.quota.need(sum(direct.values()))
-        if direct:
-            self.need_room(sum(direct.values()))
-        if take is not None and absent:
-            begun = (
-                {row.sha256: row.size for row in await self.catalogue.uploads([queue], recorded)} if recorded else {}
-            )
-            fresh = sum(size for key, size in absent.items() if begun.get(key) != size)
-            self.quota.need(fresh)
+        begun = {row.sha256: row.size for row in await self.catalogue.uploads([queue], recorded)} if recorded else {}
+        fresh = sum(size for key, size in absent.items() if begun.get(key) != size)
+        self.quota.need(fresh)  # once for all: uploads are not begun for a request that is then refused
+        if fresh:
             self.need_room(fresh)
+        if take is not None and absent:
             take(absent)  # last: a request that is refused for another reason costs nothing
         tickets |= {key: self.store.direct(key, size) for key, size in direct.items()}
         uploads = await self._uploads(queue, recorded)

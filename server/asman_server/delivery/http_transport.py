@@ -1,8 +1,9 @@
 """Takes requests over HTTP: bounds their heads, shares the event loop with websockets, and answers polls at once.
 
-uvicorn's HTTP protocol is unchanged but for three things. A request whose head is too large, or does not arrive within
-`HEAD_SECONDS`, is refused. A turn of the event loop begins a limited number of requests (`turns`). And a request whose
-answer is at hand (`prompts`) gets it without a task, a route or a response object, with the same bytes as from there.
+uvicorn's HTTP protocol is unchanged but for four things. A request whose head is too large, or does not arrive within
+`HEAD_SECONDS`, is refused. A sender has a limited number of connections without a request (`IdleConnections`). A turn
+of the event loop begins a limited number of requests (`turns`). And a request whose answer is at hand (`prompts`) gets
+it without a task, a route or a response object, with the same bytes as from there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from asman_shared import limits
 
+from ..limiting.idle import NOBODY, IdleConnections, Parties
 from .prompts import Prompts
 from .turns import Turns
 
@@ -33,10 +35,14 @@ class HubHttpProtocol(HttpToolsProtocol):
     Attributes:
         prompts: Answers requests at once.
         turns: Counts the requests that begin in one turn of the event loop.
+        idle: Counts the connections of senders on which no request is being answered.
     """
 
     prompts: Prompts
     turns: Turns
+    idle: IdleConnections
+    _parties: Parties = NOBODY
+    """The parties that this connection counts for while it is idle."""
     _deadline: asyncio.TimerHandle | None = None
     _head = 0
     """Bytes of the head that have arrived."""
@@ -51,6 +57,8 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Starts the deadline for the head of the first request."""
         super().connection_made(transport)
         self._await_head()
+        self._parties = self.idle.parties(self.client[0] if self.client else "")
+        self.idle.add(self, self._parties)
 
     def _await_head(self) -> None:
         if self._deadline is None:
@@ -65,6 +73,15 @@ class HubHttpProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def give_up(self) -> None:
+        """Closes an idle connection, as its sender has too many of them."""
+        if self.transport.get_write_buffer_size():  # a close would wait for a peer that reads nothing
+            self.transport.abort()
+        elif self._in_head:
+            self._refuse(b"429 Too Many Requests")
+        else:
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +115,7 @@ class HubHttpProtocol(HttpToolsProtocol):
         """Ends the deadline when the head is complete, and refuses a large one that came in one piece."""
         self._in_head = False
         self._stop_waiting()
+        self.idle.drop(self, self._parties)
         size = len(self.url)
         for name, value in self.headers:
             size += len(name) + len(value)
@@ -119,7 +137,15 @@ class HubHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the deadline when the connection has ended."""
         self._stop_waiting()
+        self.idle.drop(self, self._parties)
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Begins to wait for the next request, unless one has come already."""
+        more = bool(self.pipeline)
+        super().on_response_complete()
+        if not more and not self.transport.is_closing():
+            self.idle.add(self, self._parties)
 
     # ------------------------------------------------------------------------------------------------------- answers
 
@@ -191,10 +217,11 @@ def _nothing() -> None:
     pass
 
 
-def http_protocol(prompts: Prompts) -> type[HubHttpProtocol]:
+def http_protocol(prompts: Prompts, idle: IdleConnections) -> type[HubHttpProtocol]:
     """Returns the protocol of one server.
 
     Args:
         prompts: Answers requests at once.
+        idle: Counts the connections of senders on which no request is being answered.
     """
-    return type("HubHttpProtocol", (HubHttpProtocol,), {"prompts": prompts, "turns": Turns()})
+    return type("HubHttpProtocol", (HubHttpProtocol,), {"prompts": prompts, "turns": Turns(), "idle": idle})

@@ -47,6 +47,15 @@ def parse_trusted(text: str) -> tuple[Network, ...]:
     return tuple(map(_network, words))
 
 
+def trusted_networks(setting: str) -> tuple[Network, ...]:
+    """Returns the networks of trusted proxies; without a setting, the hub's own machine.
+
+    Raises:
+        ValueError: The setting can't be read.
+    """
+    return parse_trusted(setting if setting.strip() else _BY_DEFAULT)
+
+
 def _network(word: str) -> Network:
     try:
         network = ip_network(word)
@@ -73,7 +82,7 @@ class TrustedProxies:
     def __init__(self, app: ASGIApp, trusted: str = "") -> None:
         self._app = app
         self._whole = bool(trusted.strip())
-        self._networks = parse_trusted(trusted if self._whole else _BY_DEFAULT)
+        self._networks = trusted_networks(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Changes the scope in its place, as a copy would keep the head of each websocket in memory."""

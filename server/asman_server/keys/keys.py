@@ -21,6 +21,7 @@ from ..access.rights import DERIVED, access
 from ..clock import Clock
 from ..storage.commit import KeyRow
 from ..storage.group_commit import GroupCommitter
+from ..storage.postgres.shards import Fence
 from .store import Found, KeyStore, make_again
 
 log = logging.getLogger("asman.hub.keys")
@@ -126,10 +127,10 @@ class Keys:
 
     # ---------------------------------------------------------------------------------------------------- upkeep
 
-    async def make_again(self, engine: AsyncEngine) -> None:
+    async def make_again(self, engine: AsyncEngine, fence: Fence | None = None) -> None:
         """Stores the keys to all queues when the hub starts, unless that was done; see `store.make_again`."""
         mark = hmac.new(self._secret, b"asman queue keys v1", hashlib.sha256).hexdigest()
-        count, changed = await make_again(engine, mark, lambda queue: list(self._rows(queue)))
+        count, changed = await make_again(engine, mark, lambda queue: list(self._rows(queue)), fence)
         if changed:
             log.warning(
                 "the file 'secret' in the data folder is not the one with which this database was used before: links "

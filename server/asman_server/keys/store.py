@@ -13,6 +13,7 @@ from asman_shared.keys.derived import KeyKind
 
 from ..storage.commit import KeyRow
 from ..storage.database import unavailable
+from ..storage.postgres.shards import Fence, fenced
 from ..storage.tables import facts, jobs, queue_keys, queues
 
 FACT: Final = "queue keys"
@@ -83,24 +84,28 @@ class KeyStore:
                 return list(await connection.scalars(query))
 
 
-async def make_again(engine: AsyncEngine, mark: str, rows: Callable[[str], Iterable[KeyRow]]) -> tuple[int, bool]:
+async def make_again(
+    engine: AsyncEngine, mark: str, rows: Callable[[str], Iterable[KeyRow]], fence: Fence | None = None
+) -> tuple[int, bool]:
     """Writes the keys to all queues, unless that was done with the same secret.
 
     Queues of hubs that knew no keys get theirs in this way, and all queues when the hub's secret has changed.
 
     Args:
-        engine: The database, in its newest schema; nothing else writes to it.
+        engine: The database, in its newest schema.
         mark: Tells the secret from others.
         rows: Makes the keys to a queue.
+        fence: The shards that the hub owns in Postgres; None where nobody else writes.
 
     Returns:
         The number of queues whose keys were written, and whether the database was used with another secret before.
 
     Raises:
+        ShardsLost: Another hub has taken over the queues. Nothing was written.
         Unavailable: The database can't be written.
     """
     with unavailable("the keys of the queues can't be written to the database: {}"):
-        async with engine.begin() as connection:
+        async with fenced(engine, fence) as connection:
             known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
             if known == mark:
                 return 0, False

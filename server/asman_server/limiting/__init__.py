@@ -4,6 +4,7 @@
 - `senders`: the networks to which an address belongs, and the addresses that have no limits
 - `buckets`: token buckets and counts, in bounded memory
 - `limiter`: decides what is taken, and says how long to wait otherwise
+- `idle`: bounds the connections of a sender that have no request
 - `requests`: counts the HTTP requests of a sender
 
 Way in: `Limiter`. `docs/limits.md` describes limits for users and operators.

@@ -20,6 +20,7 @@ from asman_shared.states import State
 from ..clock import Clock
 from ..storage.database import unavailable
 from ..storage.group_commit import GroupCommitter
+from ..storage.postgres.shards import Fence, fenced
 from ..storage.reader import Reader
 from ..storage.tables import facts, jobs, queues
 from .registry import Registry
@@ -94,19 +95,21 @@ def _queue(row: tuple[str, str]) -> str:
     return row[0]
 
 
-async def backfill_due_times(engine: AsyncEngine, kept: int) -> None:
+async def backfill_due_times(engine: AsyncEngine, kept: int, fence: Fence | None = None) -> None:
     """Updates the due time of every finished job if the retention has changed since the last start.
 
     Args:
         engine: The database, in its newest schema.
         kept: Retention of finished jobs where their queue has none of its own, in milliseconds.
+        fence: The shards that the hub owns in Postgres; None where nobody else writes.
 
     Raises:
+        ShardsLost: Another hub has taken over the queues. Nothing was written.
         Unavailable: The database can't be written.
     """
     own = select(queues.c.queue).where(queues.c.retention > 0)
     with unavailable("the hub's retention time can't be applied to the database: {}"):
-        async with engine.begin() as connection:
+        async with fenced(engine, fence) as connection:
             known = await connection.scalar(select(facts.c.value).where(facts.c.name == FACT))
             if known == str(kept):
                 return

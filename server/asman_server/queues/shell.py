@@ -229,6 +229,8 @@ class QueueShell:
             self.committer.alias(submission.alias, job_id)
         if submission.note:
             self.committer.note(self.name, job_id, submission.note)
+            if submission.sender is not None:
+                self.limiter.came(submission.sender, len(submission.note))
         known = self.core.jobs.get(job_id)
         naming = not submission.bare and names_urls(definition)
         if known is None or known.state is State.FINISHED or naming:

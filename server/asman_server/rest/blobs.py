@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mimetypes
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ from asman_shared.units import GIB, format_size
 from ..access import Access
 from ..blobs import BLOB_BYTES, FolderStore, S3Store
 from ..blobs.folder import Grant
-from ..blobs.named_files import FILE_BYTES, blob_named
+from ..blobs.named_files import blob_named
 from ..hub import Hub
 from .base import as_json, blob_response, hub_of
 from .hostile import BYTES, file_headers
@@ -83,24 +85,24 @@ async def put_file(request: Request) -> Response:
     hub, name, size = hub_of(request), _name(request), _length(request)
     sha256 = blob_named(name)
     sent_by = Access("", frozenset(), sender=hub.sender(request))
+    take = partial(hub.limiter.store, sent_by, size)
     if sha256 is None:
         name = hub.files.name_for(name)
-        if size <= FILE_BYTES:  # larger ones are refused below, and cost nothing
-            hub.limiter.store(sent_by, size)
-        found = await hub.files.put(name, size, streamed(request))
+        found = await hub.files.put(name, size, streamed(request), take)
         return as_json(FileAnswer(name, found), status=201)
     if size > BLOB_BYTES:
         raise TooLarge(f"a blob may have at most {format_size(BLOB_BYTES)}; this one has {format_size(size)}")
-    hub.limiter.store(sent_by, size)
     if isinstance(hub.blobs.store, S3Store):
-        return await _send_elsewhere(hub, hub.blobs.store, sha256, size)
+        return await _send_elsewhere(hub, hub.blobs.store, sha256, size, take)
+    take()
     await hub.blobs.receive(sha256, size, streamed(request))
     return as_json(FileAnswer(name, sha256), status=201)
 
 
-async def _send_elsewhere(hub: Hub, store: S3Store, sha256: str, size: int) -> Response:
+async def _send_elsewhere(hub: Hub, store: S3Store, sha256: str, size: int, take: Callable[[], None]) -> Response:
     if size > REDIRECTED_BYTES:
         raise TooLarge(f"one request can send at most {format_size(REDIRECTED_BYTES)}; use the asman client for more")
+    take()  # after the check: what is refused costs nothing
     upload = await hub.blobs.open_whole(sha256, size)
     if upload is None:
         return as_json(FileAnswer(sha256, sha256))

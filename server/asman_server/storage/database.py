@@ -39,6 +39,8 @@ STATEMENT_TIMEOUT = 60.0
 """Time limit for one statement of Postgres, in seconds. After it the database counts as unavailable."""
 ANSWER_TIMEOUT = 5.0
 """Time within which an idle connection to Postgres must answer to be used again, in seconds."""
+CLOSE_SECONDS = 3.0
+"""Time limit for the polite end of all connections of an engine, in seconds."""
 LOCKED_PAUSE = 0.05
 """Pause before a new try to migrate a file of SQLite that another hub has locked, in seconds."""
 SQLITE_CACHE_KIB: Final = 32 * 1024
@@ -50,6 +52,8 @@ SQLITE_LOG_PAGES: Final = 4 * SQLITE_CHECKPOINT_PAGES
 MIGRATION_LOCK = 0x61736D616E
 """Advisory lock of Postgres that lets one hub at a time migrate."""
 
+_CONNECTIONS: Final = 20
+"""Number of connections that no engine exceeds."""
 _PRIMARY: Final = "asman_primary"
 """The option of an engine that holds what makes its connections."""
 
@@ -169,6 +173,22 @@ def make_engine(url: str, *, pool: int = 5, primary: Primary | None = None) -> A
     event.listen(engine.sync_engine, "checkout", partial(_refuse_dead, primary))
     engine.update_execution_options(**{_PRIMARY: primary})
     return engine
+
+
+async def close_engine(engine: AsyncEngine) -> None:
+    """Closes the connections of an engine, within `CLOSE_SECONDS`: a server that is away never says goodbye."""
+    left = CLOSE_SECONDS
+    for _ in range(_CONNECTIONS):
+        try:
+            async with asyncio.timeout(left):
+                await engine.dispose()
+        except TimeoutError:  # of the first connection, which is given up; the next ones get no time of their own
+            if left:
+                log.warning("the database did not take its leave in %g s: its connections are cut off", left)
+            left = 0.0
+        else:
+            return
+    await engine.dispose(close=False)
 
 
 def make_primary(url: str) -> Primary:

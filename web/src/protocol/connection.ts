@@ -49,6 +49,8 @@ export interface ConnectionOptions {
   onLimited?: (why: string, until: number) => void;
   socket?: (url: string, subprotocol: string) => WebSocket;
   backoff?: Backoff;
+  /** Longest time for which a request waits for limits of the hub, in milliseconds. */
+  patience?: number;
 }
 
 interface Waiting {
@@ -57,6 +59,8 @@ interface Waiting {
   reject: (error: RequestError) => void;
   timer: ReturnType<typeof setTimeout>;
   deadline: number;
+  /** The limit of the hub that the request waits for, and since when. */
+  limited: { error: RequestError; since: number } | null;
 }
 
 /** Longest time from the start of a connection to its welcome, in milliseconds. */
@@ -65,6 +69,8 @@ const OPENING_MS = 10_000;
 const ANSWER_MS = 20_000;
 /** Longest wait before a request is made again, in milliseconds. */
 const LONGEST_MS = 60_000;
+/** Longest time for which a request is made again, in milliseconds; the library and the command line wait as long. */
+const PATIENCE_MS = 300_000;
 /** Most messages in one frame. */
 const FRAME_MESSAGES = 500;
 /** The `readyState` of an open socket. */
@@ -147,7 +153,7 @@ export class Connection {
     return new Promise<Answer<T>>((resolve, reject) => {
       const message = { ...ask, type, ref } as unknown as Outgoing;
       const timer = this.#deadline(ref, deadline);
-      this.#waiting.set(ref, { message, resolve, reject, timer, deadline });
+      this.#waiting.set(ref, { message, resolve, reject, timer, deadline, limited: null });
       this.#post(message);
     });
   }
@@ -285,14 +291,32 @@ export class Connection {
   #again(message: ErrorMessage): boolean {
     const waiting = this.#waiting.get(message.ref ?? -1);
     if (waiting === undefined || !message.retry_after) return false;
+    const since = waiting.limited?.since ?? Date.now();
+    const left = since + (this.#options.patience ?? PATIENCE_MS) - Date.now();
+    if (left <= 0) return false;
     clearTimeout(waiting.timer);
     const ref = message.ref as number;
-    waiting.timer = setTimeout(() => {
-      waiting.timer = this.#deadline(ref, waiting.deadline);
-      this.#post(waiting.message);
-    }, Math.min(message.retry_after, LONGEST_MS));
-    this.#options.onLimited?.(message.message.split("; try again")[0] as string, Date.now() + message.retry_after);
+    waiting.limited = { error: new RequestError(message.code, message.message, message.field ?? null, true), since };
+    const wait = Math.min(message.retry_after, LONGEST_MS, left);
+    waiting.timer = setTimeout(() => this.#ask(ref, waiting), wait);
+    this.#options.onLimited?.(message.message.split("; try again")[0] as string, Date.now() + wait);
     return true;
+  }
+
+  #ask(ref: number, waiting: Waiting): void {
+    clearTimeout(waiting.timer);
+    waiting.timer = this.#deadline(ref, waiting.deadline);
+    this.#post(waiting.message);
+  }
+
+  /** Makes the requests that wait for a limit of the hub again now. */
+  askNow(): void {
+    for (const [ref, waiting] of this.#waiting) if (waiting.limited !== null) this.#ask(ref, waiting);
+  }
+
+  /** Ends the requests that wait for a limit of the hub, each with the hub's refusal. */
+  stopAsking(): void {
+    for (const [ref, waiting] of [...this.#waiting]) if (waiting.limited !== null) this.#take(ref)?.reject(waiting.limited.error);
   }
 
   #take(ref: number | undefined): Waiting | undefined {

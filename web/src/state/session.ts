@@ -138,6 +138,18 @@ export class Session {
     this.#connection.close();
   }
 
+  /** Makes the requests that wait for a limit of the hub again now. */
+  askNow(): void {
+    this.limited.value = null;
+    this.#connection.askNow();
+  }
+
+  /** Ends the requests that wait for a limit of the hub. */
+  stopAsking(): void {
+    this.limited.value = null;
+    this.#connection.stopAsking();
+  }
+
   /** Checks the connection, or reconnects, now. */
   nudge(): void {
     this.#connection.nudge();

@@ -81,6 +81,12 @@ function Limited({ session }: { session: Session }) {
       <span>
         {limited.why}; waiting {seconds} s
       </span>
+      <button type="button" onClick={() => session.askNow()}>
+        Try now
+      </button>
+      <button type="button" onClick={() => session.stopAsking()}>
+        Stop
+      </button>
     </div>
   );
 }

@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from asman_shared.errors import Misconfigured, Unavailable
 
-from ..commit import Commit, KeyRow, QueueRow, WebhookRow
+from ..commit import Commit, KeyRow, QueueRow, ShardsLost, WebhookRow
 from ..database import DATABASE_ERRORS, reason_of
 from ..primary import Primary
 
@@ -68,10 +69,42 @@ class Fence:
         self.epochs = dict(epochs)
         self._shard_of = lru_cache(KNOWN_QUEUES)(lambda queue: shard_of(queue, secret))
 
+    async def hold(self, connection: AsyncConnection) -> None:
+        """Lets a transaction that is about any queue count only while the hub owns all of its shards.
+
+        Raises:
+            ShardsLost: Another hub owns one of them.
+        """
+        parameters = (list(self.epochs), list(self.epochs.values()))
+        if not (await connection.exec_driver_sql(GUARD, parameters)).scalar():
+            raise lost()
+
     def of(self, commit: Commit) -> tuple[list[int], list[int]]:
         """The parameters of `GUARD` for a commit; one that is about no queue depends on the first shard."""
         found = sorted({self._shard_of(queue) for queue in queues_of(commit)}) or [min(self.epochs)]
         return found, [self.epochs.get(shard, -1) for shard in found]
+
+
+@asynccontextmanager
+async def fenced(engine: AsyncEngine, fence: Fence | None) -> AsyncIterator[AsyncConnection]:
+    """Begins a transaction beside the commits, such as when a hub starts; the end of the block commits it.
+
+    Args:
+        engine: The database.
+        fence: The shards that the hub owns in Postgres; None where nobody else writes.
+
+    Raises:
+        ShardsLost: Another hub has taken a shard. Nothing was written.
+    """
+    async with engine.begin() as connection:
+        if fence is not None:
+            await fence.hold(connection)
+        yield connection
+
+
+def lost() -> ShardsLost:
+    """Returns the error of a hub whose shards another one has taken."""
+    return ShardsLost("another hub has taken over the queues of this one; nothing that this one does counts any more")
 
 
 def shard_of(queue: str, secret: bytes) -> int:

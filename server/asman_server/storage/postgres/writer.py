@@ -26,7 +26,7 @@ from ..database import DATABASE_ERRORS, reason_of, refuses
 from ..primary import Primary
 from ..sql_writer import Step, Steps
 from .put_statement import PutStatement
-from .shards import GUARD, GUARDS, Fence
+from .shards import GUARD, GUARDS, Fence, lost
 
 log = logging.getLogger("asman.hub.database")
 
@@ -123,7 +123,7 @@ class PostgresWriter:
             return
         text, parameters = self._guarded.of(commit)
         if not await connection.fetchval(text, *self._fence.of(commit), *parameters):
-            raise _lost()
+            raise lost()
 
     async def _write_puts(self, connection: Any, commit: Commit) -> None:
         text, parameters = self._put.of(commit)
@@ -132,7 +132,7 @@ class PostgresWriter:
     async def _write_in_steps(self, connection: Any, commit: Commit) -> None:
         await connection.execute("BEGIN")
         if self._fence is not None and not await connection.fetchval(GUARD, *self._fence.of(commit)):
-            raise _lost()
+            raise lost()
         for step in self._steps.before(commit):
             await self._run(connection, step)
         await self._write_puts(connection, commit)
@@ -266,10 +266,6 @@ def _failure(error: Exception) -> Unavailable:
     state = str(getattr(error, "sqlstate", None) or "")
     told = isinstance(error, asyncpg.PostgresError) and bool(state) and state[:2] not in ("08", "57")
     return (Unavailable if told else OutcomeUnknown)(reason_of(error))
-
-
-def _lost() -> ShardsLost:
-    return ShardsLost("another hub has taken over the queues of this one; nothing that this one does counts any more")
 
 
 def own_name() -> str:

@@ -321,6 +321,14 @@ async def test_a_blob_over_the_largest_is_refused(hub: BlobHub) -> None:
         await hub.blobs.tickets(QUEUE, [(KEY, port_module.BLOB_BYTES + 1)])
 
 
+async def test_blobs_that_are_too_large_together_are_refused_before_any_upload_begins(again: OpenHub) -> None:
+    async with again(quota=Quota(len(BIG) + 50)) as hub:
+        with pytest.raises(QuotaExceeded):
+            await hub.ask(BIG, b"x" * 51)
+        assert hub.blobs.quota.promised == 0
+        await hub.ask(BIG, b"x" * 50)
+
+
 async def test_a_quota_counts_what_is_stored_and_what_is_promised(again: OpenHub) -> None:
     async with again(quota=Quota(len(BIG) + 50)) as hub:
         await hub.ask(BIG)

@@ -209,6 +209,23 @@ async def test_bytes_of_blobs_are_limited_before_they_are_sent(
     assert "of blobs and logs an hour from one address" in answer["message"]
 
 
+async def test_what_is_kept_of_a_task_as_it_was_sent_counts_as_bytes(
+    limited: Callable[..., HubProcess], http: aiohttp.ClientSession
+) -> None:
+    hub = await asyncio.to_thread(limited, "--limit-bytes", "1KiB/h:10KiB")
+
+    async def create(number: int, headers: dict[str, str]) -> int:
+        task = {
+            "executors": [{"image": "alpine", "command": ["echo", f"{number}"]}],
+            "tags": {f"tag-{tag}": "x" * 200 for tag in range(100)},
+        }
+        async with http.post(f"{hub.url}/q/tes-tags/ga4gh/tes/v1/tasks", json=task, headers=headers) as answer:
+            return answer.status
+
+    assert [await create(1, STRANGER), await create(2, STRANGER)] == [200, 429]
+    assert await create(3, OTHER) == 200
+
+
 async def test_a_worker_that_floods_its_log_is_read_slowly_and_keeps_its_job(
     limited: Callable[..., HubProcess],
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,11 +13,14 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from asman_server.storage import database
 from asman_server.storage.commit import CommitWriter, Unwritable
+from asman_server.storage.database import close_engine, make_engine
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store
 from asman_shared.messages import JobState
 from devtools.patience import PATIENCE
+from devtools.postgres import PostgresServer
 from tests.support.rows import Ask, Followers, chunk, commit, job, row, webhook
 
 
@@ -96,3 +102,35 @@ async def test_a_row_that_the_database_refuses_holds_up_nothing_else(committer: 
     assert await store.webhooks(10, (), ()) == []
     assert followers.given_up == [(undefined.id, undefined.rev, False, True)]
     assert committer.failing is None
+
+
+async def test_closing_waits_a_bounded_time_for_a_database_that_does_not_answer(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "CLOSE_SECONDS", 0.1)
+    engine = make_engine(postgres.new_database())
+    pids: list[int] = []
+    async with engine.connect() as one, engine.connect() as other:
+        for connection in (one, other):
+            pids.append((await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await close_engine(engine)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "asman.hub.database"]
+    assert "its connections are cut off" in line
+    gc.collect()  # a connection that was only forgotten would warn, and a warning is an error
+
+
+async def test_closing_a_database_that_answers_says_nothing(
+    postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(postgres.new_database())
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT 1")
+    await close_engine(engine)
+    assert not [record for record in caplog.records if record.name == "asman.hub.database"]

@@ -12,6 +12,8 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from asman_server.keys.store import make_again
+from asman_server.queues.retention import backfill_due_times
 from asman_server.storage.commit import Commit, KeyRow, QueueRow, ShardsLost
 from asman_server.storage.database import make_engine, migrate, primary_of
 from asman_server.storage.group_commit import GroupCommitter
@@ -78,6 +80,21 @@ async def test_who_was_taken_over_writes_nothing_any_more(
         await old.commit(commit(jobs=[row(job(2))], **more))
     await new.commit(commit(jobs=[row(job(3))], **more))
     assert await there(database) == [job_id(1), job_id(3)]
+
+
+async def test_who_was_taken_over_while_it_started_writes_nothing_beside_its_commits_either(
+    engine: AsyncEngine,
+) -> None:
+    old = Fence(await take_over(primary_of(engine), "old"), SECRET)
+    await make_again(engine, "a mark", lambda _queue: [], old)
+    await backfill_due_times(engine, 5, old)
+    new = Fence(await take_over(primary_of(engine), "new"), SECRET)
+    with pytest.raises(ShardsLost):
+        await make_again(engine, "another mark", lambda _queue: [], old)
+    with pytest.raises(ShardsLost):
+        await backfill_due_times(engine, 7, old)
+    assert await make_again(engine, "a mark", lambda _queue: [], new) == (0, False), "nothing has changed it"
+    await backfill_due_times(engine, 7, new)
 
 
 async def test_a_new_connection_brings_no_lost_queue_back(database: str, engine: AsyncEngine) -> None:

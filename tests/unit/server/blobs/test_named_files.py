@@ -10,7 +10,7 @@ import pytest
 
 from asman_server.blobs.named_files import FILE_BYTES, blob_named, check_file_name, name_pattern
 from asman_shared import limits
-from asman_shared.errors import BadRequest, Conflict, NotFound, QuotaExceeded, TooLarge
+from asman_shared.errors import BadRequest, Conflict, NotFound, Overloaded, QuotaExceeded, TooLarge
 from tests.support.blob_hub import BlobHub, open_blob_hub, sha256
 
 KEY = "ab" * 32
@@ -134,6 +134,24 @@ async def test_a_disk_without_room_takes_neither_files_nor_bytes_in_memory(tmp_p
         with pytest.raises(QuotaExceeded):
             await hub.files.put("a.txt", 5, stream(b"hello"))
         assert (hub.blobs.quota.blobs, hub.blobs.quota.arriving) == (0, 0)
+
+
+async def test_a_file_that_is_refused_for_another_reason_costs_its_sender_nothing(hub: BlobHub) -> None:
+    taken: list[str] = []
+    await hub.files.put("a.txt", 5, stream(b"hello"), lambda: taken.append("first"))
+    for name, size, error in (("a.txt", 5, Conflict), ("b.txt", FILE_BYTES + 1, TooLarge), (".b", 5, BadRequest)):
+        with pytest.raises(error):
+            await hub.files.put(name, size, stream(b"hello"), lambda: taken.append("another"))
+    assert taken == ["first"]
+
+
+async def test_a_file_that_the_limits_of_its_sender_refuse_is_not_received(hub: BlobHub) -> None:
+    def refuse() -> None:
+        raise Overloaded("too much", retry_after=1)
+
+    with pytest.raises(Overloaded):
+        await hub.files.put("a.txt", 5, stream(b"hello"), refuse)
+    assert (hub.blobs.quota.blobs, hub.blobs.quota.arriving) == (0, 0)
 
 
 async def test_a_private_name_is_the_wanted_one_behind_a_token_that_differs_each_time(hub: BlobHub) -> None:

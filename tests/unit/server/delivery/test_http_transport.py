@@ -11,6 +11,8 @@ import pytest
 
 from asman_server.delivery import http_transport, turns
 from asman_server.delivery.prompts import Prompts
+from asman_server.limiting.idle import IdleConnections
+from asman_server.main import HubServer
 from devtools.patience import PATIENCE
 from tests.support.served_hub import gone, served
 
@@ -44,6 +46,70 @@ async def test_a_second_request_on_the_same_connection_has_a_bound_too(
             rest = await reader.read()
         assert b"408 Request Timeout" in rest
         writer.close()
+
+
+STRANGERS: dict[str, Any] = {"limit_connections": "address=2", "unlimited": "none", "trusted_proxies": "none"}
+HALF = b"GET /healthz HTTP/1.1\r\nHost: h\r\n"
+Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def opened(server: HubServer, said: bytes) -> Opened:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
+    writer.write(said)
+    return reader, writer
+
+
+async def accepted(server: HubServer, count: int) -> None:
+    """Waits until the hub has as many connections."""
+    async with asyncio.timeout(PATIENCE):
+        while len(server._server.server_state.connections) != count:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_holds_half_requests_gives_up_the_oldest_for_each_that_is_one_too_many(tmp_path: Path) -> None:
+    async with served(tmp_path, **STRANGERS) as server, asyncio.timeout(PATIENCE):
+        held = []
+        for number in range(5):
+            held.append(await opened(server, HALF))
+            await accepted(server, min(number + 1, 2))
+        for reader, _ in held[:3]:
+            assert (await reader.read()).startswith(b"HTTP/1.1 429 ")
+        for reader, writer in held[3:]:
+            writer.write(b"\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        assert server.hub.limiter.refused["connections", "address"] == 3
+        for _, writer in held:
+            writer.close()
+        await gone(server)
+        idle: IdleConnections = server._server.config.http_protocol_class.idle  # type: ignore[union-attr]
+        assert len(idle) == 0
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/q/a/jobs"])
+async def test_connections_between_two_requests_are_bounded_too(tmp_path: Path, path: bytes) -> None:
+    request = b"GET " + path + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with served(tmp_path, **STRANGERS) as server, asyncio.timeout(PATIENCE):
+        held = []
+        for _ in range(3):
+            reader, writer = await opened(server, request)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            held.append((reader, writer))
+        assert b"HTTP/1.1" not in await held[0][0].read(), "it is closed without another answer"
+        held[1][1].write(request)
+        assert b"HTTP/1.1 200 " in await held[1][0].readuntil(b"HTTP/1.1 200 ")
+        for _, writer in held:
+            writer.close()
+
+
+@pytest.mark.parametrize("more", [{"trusted_proxies": ""}, {"unlimited": "127.0.0.1"}])
+async def test_proxies_and_senders_without_limits_may_hold_more(tmp_path: Path, more: dict[str, str]) -> None:
+    async with served(tmp_path, **{**STRANGERS, **more}) as server, asyncio.timeout(PATIENCE):
+        held = [await opened(server, HALF) for _ in range(5)]
+        await accepted(server, 5)
+        for reader, writer in held:
+            writer.write(b"\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
 
 
 async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:

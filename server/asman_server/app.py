@@ -84,7 +84,7 @@ def _socket(
                 async with hub.registry.using(granted.queue) as shell:
                     log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
                     session = kind(websocket, language, granted, shell, hub.services)
-                    await session.run()
+                    await session.run_on(shell)
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
             await websocket.close(*unopened(error))

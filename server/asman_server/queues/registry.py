@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Protocol
 
-from asman_shared.errors import Overloaded, Unavailable
+from asman_shared.errors import NotFound, Overloaded, Unavailable
 
+from ..awaited import Awaited
 from ..clock import Clock
 from ..core import QueuePolicy
 from ..limiting import Limiter
@@ -17,6 +19,8 @@ from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
+from . import deletion
+from .deletion import DELETED, Deletion, Socket
 from .log_backlog import HUB_BYTES, LogBacklog
 from .shell import Observer, QueueShell
 
@@ -41,6 +45,9 @@ class KeyKeeper(Protocol):
 
     def unloaded(self, queue: str) -> None:
         """Notes that a queue has left memory."""
+
+    def deleted(self, queue: str) -> None:
+        """Notes that a queue is deleted with its keys."""
 
 
 class Registry:
@@ -80,6 +87,7 @@ class Registry:
         self._keys = keys
         self._limiter = limiter
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
+        self._deleting: set[str] = set()
         self._lingering: set[str] = set()
         """Queues that were asked about since the last sweep."""
 
@@ -109,11 +117,13 @@ class Registry:
 
         Raises:
             Overloaded: Too many queues are in memory.
-            Unavailable: The database can't be read.
+            Unavailable: The database can't be read, or the queue is being deleted.
         """
         shell = self.queues.get(name)
         if shell is not None:
             return shell
+        if name in self._deleting:
+            raise Unavailable("this queue is being deleted; try again")
         loading = self._loading.get(name)
         if loading is None:
             if len(self.queues) + len(self._loading) >= QUEUES:
@@ -137,6 +147,7 @@ class Registry:
                 self._limiter,
             )
             shell.meter.whole = self.meter
+            shell.delete = partial(self.delete, shell)
             if self._keys is not None:
                 await self._keys.loaded(name)
                 shell.on_kept = self._keys.keep
@@ -187,6 +198,41 @@ class Registry:
             del self.queues[shell.name]
             if self._keys is not None:
                 self._keys.unloaded(shell.name)
+
+    async def delete(self, shell: QueueShell, requester: Socket | None = None) -> Deletion:
+        """Deletes a queue that is in memory; returns what is gone once that is durable.
+
+        Until then the queue takes nothing any more, and its name can't be used. Then its attempts are stopped and its
+        sockets are closed. After a crash before that, nothing has happened.
+
+        Args:
+            shell: The queue.
+            requester: The socket that asked for it, which is left open.
+
+        Raises:
+            NotFound: It was deleted meanwhile.
+            Unavailable: The database can't be written now. The queue is deleted as soon as it can be.
+        """
+        name = shell.name
+        if self.queues.get(name) is not shell:
+            raise NotFound(DELETED)
+        found = deletion.begin(shell)
+        del self.queues[name]
+        self._deleting.add(name)
+        told: Awaited[None] = Awaited()
+
+        def gone() -> None:
+            self._deleting.discard(name)
+            if self._keys is not None:
+                self._keys.unloaded(name)
+                self._keys.deleted(name)
+            deletion.end(shell, requester)
+            log.info("a queue was deleted by its owner", extra={"queue": shell.short, "jobs": found.jobs})
+
+        self._committer.erase(name, gone)
+        self._committer.afterwards(name, lambda: told.say(None), told.refuse)
+        await told
+        return found
 
     def _unload_idle(self) -> None:
         for shell in list(self.queues.values()):

@@ -73,6 +73,14 @@ class Closable(Protocol):
         ...
 
 
+class Queue(Protocol):
+    """The part of a queue that a connection needs to be closed with it."""
+
+    @property
+    def sockets(self) -> set[Any]:
+        """Returns the connections to it."""
+
+
 class SocketLifecycle(ABC):
     """A websocket connection, from its acceptance to its end.
 
@@ -105,6 +113,14 @@ class SocketLifecycle(ABC):
 
     async def _ended(self) -> None:  # noqa: B027 - a kind of session may have nothing to clean up
         """Cleans up after the last message; nothing is sent afterwards."""
+
+    async def run_on(self, queue: Queue) -> None:
+        """Serves the connection to a queue, which may close it, until it ends; never raises."""
+        queue.sockets.add(self)
+        try:
+            await self.run()
+        finally:
+            queue.sockets.discard(self)
 
     async def run(self) -> None:
         """Serves the connection until it ends; never raises."""

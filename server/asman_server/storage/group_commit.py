@@ -198,6 +198,12 @@ class GroupCommitter:
         self._next.queues.add(row.queue)
         self._wake.set()
 
+    def erase(self, queue: str, done: Callable[[], None]) -> None:
+        """Removes everything of a queue, which nobody may use until ``done`` is called: when that is durable."""
+        self._next.erase[queue] = None
+        self._next.done.append(done)
+        self._wake.set()
+
     def forget_queue(self, queue: str) -> None:
         """Removes a queue's configuration, unless the queue has jobs by then."""
         self._next.forget_queues[queue] = None
@@ -340,7 +346,7 @@ class GroupCommitter:
         other = [each for each in refused if each.part.about in (About.QUEUE, About.BLOBS)]
         stay = {each.part.key: each for each in refused if each.part.about is About.REMOVAL}
         for key in stay:
-            del batch.forget[key]
+            batch.forget.pop(key, None)
         for each in refused:
             about = {"about": each.part.about.value, "job": each.part.key[1][:12], "error": each.reason}
             log.error("the database refuses a part of a commit, which is given up", extra=about)

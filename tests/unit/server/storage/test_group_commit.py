@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from asman_server.core import Job
 from asman_server.storage import group_commit as module
 from asman_server.storage.batch import Batch
 from asman_server.storage.blob_changes import DropBlob, UseBlob
-from asman_server.storage.commit import Commit, Unwritable
+from asman_server.storage.commit import Commit, KeyRow, QueueRow, Unwritable
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.row_kinds import DEFINITION_BLOBS, DEFINITIONS, JOBS, LOG_CHUNKS, RESULT_BLOBS, RESULTS
 from asman_shared.definition import DataRef
@@ -740,3 +741,33 @@ async def test_a_database_that_goes_away_meanwhile_is_tried_again() -> None:
         await _succeed_until_quiet(harness)
         assert {key for commit in harness.writer.written for key in states(commit)} == {good.id}
         assert harness.followers.given_up == [(bad.id, 1, False, False)]
+
+
+async def test_nothing_of_an_erased_queue_is_written_with_its_erasure_or_after_a_failure() -> None:
+    async with open_harness() as harness:
+        committer, gone = harness.committer, asyncio.Event()
+
+        def rows() -> None:
+            harness.change(job(1), first=True)
+            committer.lines(chunk(1, 0, ["x"]), lambda: None)
+            committer.note("q", job_id(1), b"x")
+            committer.webhook(webhook("w"), job_id(1))
+            committer.key(KeyRow("h", "q", "read", 1))
+            committer.configure(QueueRow("q", 1, 1, 1))
+            committer.forget_keys("q", 1)
+
+        rows()
+        await harness.writer.next()
+        rows()
+        committer.erase("q", gone.set)
+        rows()
+        harness.writer.fail()
+        written = await harness.writer.next()
+        harness.writer.succeed()
+        async with asyncio.timeout(PATIENCE):
+            await gone.wait()
+        await harness.quiet()
+        assert written.erase == ["q"]
+        assert not any(rows for kind, rows in written.puts.items() if kind.group[0] == "queue")
+        assert structs.replace(written, puts={}, erase=[]) == Commit({})
+        assert harness.followers.told == []

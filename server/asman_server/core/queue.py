@@ -342,8 +342,10 @@ class QueueCore:
     def _queue_deleted(self, _event: ev.QueueDeleted, now: int) -> None:
         """Stops every attempt. Nothing is handed out any more."""
         self.state.paused = self.state.paused or now
-        for job in self.state.jobs.values():
-            assignments.revoke(self.state, job, "the queue was deleted")
+        for worker in self.state.workers.values():
+            for (job, attempt), lease in worker.leases.items():
+                if lease.live:
+                    self.state.out.append(fx.Abort(worker, job, attempt, "the queue was deleted"))
 
     def _dismiss_requested(self, event: ev.DismissRequested, now: int) -> None:
         state = self.state

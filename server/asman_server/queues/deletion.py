@@ -1,4 +1,7 @@
-"""Ends a queue in memory that its owner deletes: refuses what comes, then tells everybody who is connected."""
+"""Ends a queue in memory that its owner deletes: refuses what comes, then tells everybody who is connected.
+
+Nobody hears that the queue is deleted before that is durable: until then requests are told to try again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from asman_shared.errors import CLOSE_REASONS, CloseCode, NotFound
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, NotFound, Unavailable
 from asman_shared.messages import Verdict
 from asman_shared.states import Reason, State
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from .shell import QueueShell
 
 DELETED: Final = CLOSE_REASONS[CloseCode.DELETED]
+DELETING: Final = "this queue is being deleted; try again"
 
 
 class Socket(Protocol):
@@ -45,11 +49,16 @@ def begin(shell: QueueShell) -> Deletion:
     return Deletion(counts.queued + counts.running + counts.finished, counts.workers)
 
 
-def refuse(event: ev.Event) -> None:
+def refusal(shell: QueueShell) -> AsmanError:
+    """Returns the error of a request to a queue that takes nothing any more."""
+    return NotFound(DELETED) if shell.ended else Unavailable(DELETING)
+
+
+def refuse(shell: QueueShell, event: ev.Event) -> None:
     """Answers a request to a queue that takes nothing any more."""
     reply_to = getattr(event, "reply_to", None)
     if isinstance(reply_to, ReplyTo):
-        reply_to.refuse(NotFound(DELETED))
+        reply_to.refuse(refusal(shell))
 
 
 def end(shell: QueueShell, requester: Socket | None) -> None:
@@ -59,6 +68,7 @@ def end(shell: QueueShell, requester: Socket | None) -> None:
         shell: The queue.
         requester: A socket that is left open, because it still gets an answer.
     """
+    shell.ended = True
     for effect in shell.core.handle(ev.QueueDeleted(), shell.clock()):
         if isinstance(effect, fx.Abort):
             worker_effects.abort(shell, effect)
@@ -70,7 +80,13 @@ def end(shell: QueueShell, requester: Socket | None) -> None:
             verdict = Verdict(ok=False, reason=Reason.DELETED)
             removed = replace(state_of(known), state=State.REMOVED, rev=known.rev + 1, verdict=verdict)
             shell.fanout.job(removed, first=False)
+    shell.core.unload()
+    shell.core.jobs.clear()  # requests that came before find none any more
+    close_sockets(shell, CloseCode.DELETED, requester)
+
+
+def close_sockets(shell: QueueShell, code: CloseCode, requester: Socket | None = None) -> None:
+    """Closes the connections to a queue, but the one that still gets an answer."""
     for socket in list(shell.sockets):
         if socket is not requester:
-            socket.close_soon(CloseCode.DELETED)
-    shell.core.unload()
+            socket.close_soon(code)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Protocol
 
-from asman_shared.errors import NotFound, Overloaded, Unavailable
+from asman_shared.errors import AsmanError, CloseCode, Overloaded, Unavailable
 
 from ..awaited import Awaited
 from ..clock import Clock
@@ -17,10 +17,11 @@ from ..core import QueuePolicy
 from ..limiting import Limiter
 from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
+from ..storage.commit import Unwritable
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
 from . import deletion
-from .deletion import DELETED, Deletion, Socket
+from .deletion import DELETING, Deletion, Socket
 from .log_backlog import HUB_BYTES, LogBacklog
 from .shell import Observer, QueueShell
 
@@ -32,6 +33,7 @@ RETRY_SECONDS: Final = 1.0
 """Pause at the start before an unavailable store is read again, in seconds."""
 SWEEP_SECONDS: Final = 60.0
 """Time between two sweeps that unload idle queues, in seconds."""
+LATER: Final = "the hub can't write to its database now: the queue is deleted as soon as it can"
 
 
 class KeyKeeper(Protocol):
@@ -62,6 +64,9 @@ class Registry:
         short_names: Names queues in logs and metrics.
         keys: Makes the keys to queues work; None for a hub without keys.
         limiter: Decides what is taken from a sender; None for everything.
+
+    Attributes:
+        on_deleted: Called with the name of each queue whose deletion is durable.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Registry:
         self._limiter = limiter
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
         self._deleting: set[str] = set()
+        self.on_deleted: list[Callable[[str], None]] = []
         self._lingering: set[str] = set()
         """Queues that were asked about since the last sweep."""
 
@@ -123,7 +129,7 @@ class Registry:
         if shell is not None:
             return shell
         if name in self._deleting:
-            raise Unavailable("this queue is being deleted; try again")
+            raise Unavailable(DELETING)
         loading = self._loading.get(name)
         if loading is None:
             if len(self.queues) + len(self._loading) >= QUEUES:
@@ -211,26 +217,39 @@ class Registry:
 
         Raises:
             NotFound: It was deleted meanwhile.
-            Unavailable: The database can't be written now. The queue is deleted as soon as it can be.
+            Unavailable: It is being deleted, or the database can't be written now. If that is noticed only by the
+                commit of the deletion, the queue is deleted as soon as it can be.
         """
         name = shell.name
         if self.queues.get(name) is not shell:
-            raise NotFound(DELETED)
+            raise deletion.refusal(shell)
+        if self._committer.failing is not None:
+            raise Unavailable(f"the hub can't write to its database now ({self._committer.failing}); try again")
         found = deletion.begin(shell)
         del self.queues[name]
         self._deleting.add(name)
         told: Awaited[None] = Awaited()
 
-        def gone() -> None:
+        def refused(error: AsmanError) -> None:
+            nonlocal requester
+            requester = None  # it has its answer
+            told.refuse(error if isinstance(error, Unwritable) else Unavailable(LATER))
+
+        def gone(erased: bool) -> None:
             self._deleting.discard(name)
+            if not erased:  # who comes back finds the queue as it is stored
+                deletion.close_sockets(shell, CloseCode.RESTART)
+                return
             if self._keys is not None:
                 self._keys.unloaded(name)
                 self._keys.deleted(name)
             deletion.end(shell, requester)
+            for forget in self.on_deleted:
+                forget(name)
             log.info("a queue was deleted by its owner", extra={"queue": shell.short, "jobs": found.jobs})
 
         self._committer.erase(name, gone)
-        self._committer.afterwards(name, lambda: told.say(None), told.refuse)
+        self._committer.afterwards(name, lambda: told.say(None), refused)
         await told
         return found
 

@@ -49,7 +49,7 @@ from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
 from ..webhooks.calls import given_up
 from . import stored_effects, worker_effects
-from .deletion import DELETED, Deletion, Socket, refuse
+from .deletion import Deletion, Socket, refusal, refuse
 from .dispatch import Dispatcher, WorkerLink
 from .log_backlog import LogBacklog
 from .progress import ProgressNews
@@ -117,7 +117,8 @@ class QueueShell:
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
         self._halted = False
-        self.deleted = False
+        self.deleted = False  # by an order of its owner
+        self.ended = False  # once that is durable
         self.sockets: set[Socket] = set()
         self.delete: Callable[[Socket | None], Awaitable[Deletion]]  # set by the registry
         self._given_up: dict[str, int] = {}  # by job, the run of which a state was refused
@@ -159,7 +160,7 @@ class QueueShell:
         if self._halted:
             return
         if self.deleted:
-            refuse(event)
+            refuse(self, event)
             return
         effects = self.core.handle(event, self.clock())
         if self._observer is not None:
@@ -228,7 +229,7 @@ class QueueShell:
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
         if self.deleted:
-            raise NotFound(DELETED)
+            raise refusal(self)
         job_id = submission.job_id
         if (full := self.committer.full()) and would_begin(self.core.jobs.get(job_id), submission.reuse):
             raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")

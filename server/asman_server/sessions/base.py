@@ -80,6 +80,10 @@ class Queue(Protocol):
     def sockets(self) -> set[Any]:
         """Returns the connections to it."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is deleted."""
+
 
 class SocketLifecycle(ABC):
     """A websocket connection, from its acceptance to its end.
@@ -116,6 +120,10 @@ class SocketLifecycle(ABC):
 
     async def run_on(self, queue: Queue) -> None:
         """Serves the connection to a queue, which may close it, until it ends; never raises."""
+        if queue.ended:  # while the connection was being made
+            await self._websocket.accept(subprotocol=self._subprotocol)
+            await self._close(CloseCode.DELETED, CLOSE_REASONS[CloseCode.DELETED])
+            return
         queue.sockets.add(self)
         try:
             await self.run()

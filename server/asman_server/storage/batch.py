@@ -96,7 +96,7 @@ class Batch:
         self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.trim: dict[Key, int] = {}
-        self.erase: dict[str, None] = {}
+        self.erase: dict[str, Callable[[bool], None]] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.callers: dict[str, Key] = {}
@@ -144,8 +144,7 @@ class Batch:
 
     def commit(self, without: Set[Key] = frozenset()) -> Commit:
         """Returns the contents of the batch as they are now, without the states and lines of some jobs."""
-        if self.erase:
-            self._drop_erased()
+        self.drop_queues(self.erase.keys())  # none is used before that is durable
         puts = self.puts.copy()
         if without:
             puts[LOG_CHUNKS] = {key: chunk for key, chunk in puts[LOG_CHUNKS].items() if key[:2] not in without}
@@ -173,9 +172,22 @@ class Batch:
             blobs=self.blobs,
         )
 
-    def _drop_erased(self) -> None:
-        """Leaves out all else about the queues that are erased: none is used again before that is durable."""
-        erase = self.erase
+    def erased(self, newer: Batch) -> None:
+        """Tells of the erasures of this batch, which are durable. What came of their queues meanwhile is dropped."""
+        newer.drop_queues(self.erase.keys())
+        for done in self.erase.values():
+            done(True)
+
+    def not_erased(self, queue: str) -> None:
+        """Gives up the erasure of a queue, which the database refuses, and tells of that."""
+        done = self.erase.pop(queue, None)
+        if done is not None:
+            done(False)
+
+    def drop_queues(self, erase: Set[str]) -> None:
+        """Removes all changes of queues that are erased, and leaves the answers about them."""
+        if not erase:
+            return
         self.dirty = {key: each for key, each in self.dirty.items() if key[0] not in erase}
         self.forget = {key: each for key, each in self.forget.items() if key[0] not in erase}
         for kind, rows in self.puts.items():

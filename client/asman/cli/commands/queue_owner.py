@@ -10,7 +10,7 @@ import typer
 from .. import exits
 from .. import options as o
 from ..terminal import Terminal
-from .job_end import YesOption, confirm, jobs_words
+from .job_end import YesOption, confirm, jobs_words, need_terminal
 
 
 def pause(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
@@ -91,6 +91,7 @@ def delete(
             return await opened.delete()
 
     if not yes:
+        need_terminal("delete the queue with all its jobs and results?")
         jobs, running = asyncio.run(look())
         confirm(f"delete the queue with {jobs_words(jobs)}, {running} of them running, and all results?", yes=False)
     found = asyncio.run(work())

@@ -11,12 +11,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import asman
-from asman_shared.errors import AsmanError, NotFound
+from asman_shared.errors import NotFound
 from asman_shared.link.dial import QueueGone
+from asman_shared.states import Reason
 from devtools.asman_processes import HubProcess, asman_command, clean_environment
 from devtools.patience import PATIENCE
 from tests.support.api import opened_api
+from tests.support.mcp_door import opened_door
 from tests.support.plain_worker import plain_worker
+from tests.support.tes_door import tes_door
 
 from .test_orders import QUEUE, command, one
 
@@ -69,13 +72,12 @@ async def test_a_deleted_queue_is_gone_for_everybody_and_its_name_begins_another
         assert (closed.value.rcvd.code, "has deleted this queue" in closed.value.rcvd.reason) == (4012, True)
         async with asyncio.timeout(PATIENCE):
             assert (await waiting).json["verdict"]["reason"] == "Deleted"
-        with pytest.raises(AsmanError):
-            assert (await following).ok
+        assert (await following).reason is Reason.DELETED
         with pytest.raises(QueueGone, match="has deleted this queue"):
             await queue.submit(one(3))
         assert (await api.call("GET", f"/q/{key}/jobs")).status == 404
         assert (await api.call("GET", f"/q/{QUEUE}/jobs/{done.id}")).status == 404
-        assert (await api.call("GET", f"/q/{QUEUE}/j/{done.id}/result.json")).status == 404
+        assert (await api.call("GET", f"/q/{QUEUE}/j/{done.id}/result.json")).json == {"data": None}
         assert (await api.call("GET", f"/q/{QUEUE}/jobs")).json["jobs"] == []
         assert (await api.call("DELETE", f"/q/{QUEUE}")).json == {"jobs": 0, "workers": 0}
     async with plain_worker(hub.url, QUEUE) as worker, asman.connect(url, timeout=PATIENCE) as queue:
@@ -140,3 +142,26 @@ async def test_a_hub_killed_before_the_deletion_is_durable_has_the_whole_queue_a
         await queue.delete()
     hub.kill()
     assert rows_of_queue(hub) == 0
+
+
+async def test_who_waits_at_another_door_hears_that_the_job_is_gone_and_the_door_knows_nothing_of_it(
+    hub_process: Callable[..., HubProcess],
+) -> None:
+    hub = await asyncio.to_thread(hub_process)
+    url = f"{hub.url}/q/{QUEUE}"
+    task = {"executors": [{"image": "alpine", "command": ["true"]}]}
+    async with tes_door(url) as tes, opened_door(url) as mcp, asman.connect(url, timeout=PATIENCE) as queue:
+        made = await tes.create(task)
+        calling = asyncio.create_task(mcp.tool("wait", job=made, seconds=PATIENCE))
+        events = await tes.session.get(f"{url}/jobs/{made}/events")
+        await events.content.readuntil(b"event: state")
+        async with asyncio.timeout(PATIENCE):
+            await queue.delete()
+            assert "Removed" in (await events.text())
+            assert "queued" not in (await calling).text.lower()
+        assert (await tes.ask("GET", f"/tasks/{made}?view=MINIMAL"))[0] == 404
+        assert (await tes.ask("GET", "/tasks"))[1]["tasks"] == []
+        again = await tes.create(task, at="/v1")
+        assert again != made, "the create was not taken for a repetition of the old one"
+        assert (await tes.get(again, "MINIMAL"))["state"] == "INITIALIZING"
+    events.close()

@@ -173,7 +173,8 @@ async def test_a_queue_is_erased_from_every_table_and_its_neighbour_from_none(
         assert await counted(engine, "gone") == {**dict.fromkeys(whole, 0), "uploads": 1}
         assert await counted(engine, "stays") == whole
     async with engine.connect() as connection:
-        touched = dict((await connection.execute(select(uploads.c.queue, uploads.c.touched))).tuples().all())
+        rows = (await connection.execute(select(uploads.c.queue, uploads.c.touched))).all()
+    touched = {row.queue: row.touched for row in rows}
     assert touched["gone"] == 0, "only its row tells what of an upload is in the store, so the collection ends it"
     assert touched["stays"] > 0
 

@@ -234,6 +234,6 @@ def test_a_deleted_queue_stops_every_attempt_and_hands_out_nothing_more(world: W
     world.join("b")
     world.effects(fx.Assign)
     world.send(ev.QueueDeleted())
-    stopped = {(each.worker.incarnation, each.job) for each in world.effects(fx.Abort) if isinstance(each, fx.Abort)}
+    stopped = {(each.worker.incarnation[0], each.job) for each in world.effects(fx.Abort) if isinstance(each, fx.Abort)}
     assert stopped == {("a", job_id(1)), ("b", job_id(2))}
     assert not world.effects(fx.Assign)

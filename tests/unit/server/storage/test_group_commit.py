@@ -35,6 +35,7 @@ class ScriptedLedger:
         self.written: list[Commit] = []
         self.refused: set[str] = set()
         self.kept: set[str] = set()
+        self.unerasable: set[str] = set()
 
     async def commit(self, commit: Commit) -> None:
         self.begun.put_nowait(commit)
@@ -42,6 +43,8 @@ class ScriptedLedger:
         if error is not None:
             raise Unavailable(error)
         named = [key[-1] for kind in (JOBS, DEFINITIONS) for key in commit.puts.get(kind, ())]
+        if self.unerasable.intersection(commit.erase):
+            raise Unwritable("this queue stays")
         if self.refused.intersection(named) or self.kept.intersection(key[1] for key in commit.forget):
             raise Unwritable("no column can hold this")
         self.written.append(commit)
@@ -759,15 +762,34 @@ async def test_nothing_of_an_erased_queue_is_written_with_its_erasure_or_after_a
         rows()
         await harness.writer.next()
         rows()
-        committer.erase("q", gone.set)
+        committer.erase("q", lambda erased: gone.set() if erased else None)
         rows()
         harness.writer.fail()
         written = await harness.writer.next()
+        rows()
         harness.writer.succeed()
         async with asyncio.timeout(PATIENCE):
             await gone.wait()
+        harness.writer.succeed()
         await harness.quiet()
+        assert not any(JOBS.rows(commit.puts) or commit.keys or commit.queues for commit in harness.writer.written[1:])
         assert written.erase == ["q"]
         assert not any(rows for kind, rows in written.puts.items() if kind.group[0] == "queue")
         assert structs.replace(written, puts={}, erase=[]) == Commit({})
         assert harness.followers.told == []
+
+
+async def test_an_erasure_that_the_database_refuses_for_good_is_told_and_answers_about_the_queue_are_refused() -> None:
+    async with open_harness() as harness:
+        committer = harness.committer
+        told: list[bool] = []
+        harness.writer.refused = {job_id(2)}
+        harness.writer.unerasable = {"q"}
+        asked = Ask(committer, job(1))
+        committer.erase("q", told.append)
+        followers = Followers()
+        followers.name = "other"
+        committer.changed(followers, job(2), first=True)
+        await _succeed_until_quiet(harness)
+        assert told == [False]
+        assert isinstance(await asked.get(), Unwritable)

@@ -41,6 +41,7 @@ Request = (
     | m.Keep
     | m.Dismiss
     | m.Purge
+    | m.DeleteQueue
     | m.PutBlobs
     | m.GetBlobs
 )
@@ -60,6 +61,7 @@ Reply = (
     | m.Configured
     | m.Keeping
     | m.Purged
+    | m.DeletedQueue
     | m.BlobTickets
     | m.BlobLinks
 )

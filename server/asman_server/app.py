@@ -84,7 +84,7 @@ def _socket(
                 async with hub.registry.using(granted.queue) as shell:
                     log.debug("a connection", extra={"queue": shell.short, "address": sender(websocket)})
                     session = kind(websocket, language, granted, shell, hub.services)
-                    await session.run()
+                    await session.run_on(shell)
         except AsmanError as error:
             await websocket.accept(subprotocol=language.value)
             await websocket.close(*unopened(error))
@@ -185,6 +185,8 @@ def make_app(hub: Hub) -> Starlette:
         app.state.mcp = InFlight()
         app.state.tes = Repeats(asyncio.get_running_loop().time)
         app.state.tes_notes = NoteCache(hub.store)
+        for memory in (app.state.views.submissions, app.state.cursors, app.state.tes):
+            hub.registry.on_deleted.append(memory.queue_deleted)
         operations = [*native.OPERATIONS, *mcp.OPERATIONS, *tes.OPERATIONS, *dialect.OPERATIONS]
         app.state.openapi = cache(partial(openapi.document, operations))
         yield

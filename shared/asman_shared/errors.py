@@ -226,6 +226,7 @@ class CloseCode(IntEnum):
     UNKNOWN_KEY = 4009
     TOO_SLOW = 4010
     DISMISSED = 4011
+    DELETED = 4012
 
 
 #: The sentence of each of our own close codes.
@@ -246,6 +247,7 @@ CLOSE_REASONS: dict[CloseCode, str] = {
     CloseCode.UNKNOWN_KEY: "no queue of this hub has this key: check it, or run 'asman queue keys' with the queue URL",
     CloseCode.TOO_SLOW: "a message took too long to arrive: send it faster, or in smaller messages",
     CloseCode.DISMISSED: "the queue's owner has drained this worker, and it has nothing left to do",
+    CloseCode.DELETED: "the queue's owner has deleted this queue with everything in it",
 }
 
 

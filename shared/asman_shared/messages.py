@@ -57,7 +57,7 @@ from .log_messages import (
     RunList,
     Stream,
 )
-from .owning.orders import Configure, Configured, Dismiss, Keep, Keeping, Purge, Purged
+from .owning.orders import Configure, Configured, DeletedQueue, DeleteQueue, Dismiss, Keep, Keeping, Purge, Purged
 from .ranges import Count, JobId, Label, Millis, Ref, Sha256
 from .records import (
     CRLF,
@@ -125,6 +125,7 @@ ClientMessage = (
     | Keep
     | Dismiss
     | Purge
+    | DeleteQueue
     | PutBlobs
     | GetBlobs
     | Ping
@@ -147,6 +148,7 @@ HubToClient = (
     | Configured
     | Keeping
     | Purged
+    | DeletedQueue
     | BlobTickets
     | BlobLinks
     | Changed
@@ -191,7 +193,9 @@ __all__ = [
     "Counts",
     "CountsChanged",
     "Delete",
+    "DeleteQueue",
     "Deleted",
+    "DeletedQueue",
     "Dismiss",
     "Drain",
     "Error",

@@ -197,6 +197,14 @@ describe("a connection", () => {
     await welcomed(2);
   });
 
+  it("is not dialled again once the queue's owner has deleted the queue", async () => {
+    connection.open();
+    await welcomed(1);
+    for (const peer of hub.peers) peer.socket.close(4012);
+    await eventually(() => expect(statuses.at(-1)).toMatchObject({ kind: "closed" }));
+    expect(statuses.at(-1)).toMatchObject({ why: expect.stringContaining("has deleted this queue") });
+  });
+
   it("gives up with a sentence when reconnecting can't help", async () => {
     connection = make(hub.url.replace("/q/test/", "/q/a%23b/"));
     connection.open();

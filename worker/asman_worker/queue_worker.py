@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asman_shared.address import Address
-from asman_shared.link.dial import Dismissed
+from asman_shared.link.dial import Dismissed, QueueGone
 from asman_shared.messages import Register, Registered
 from asman_shared.running.supervisor import Supervisor
 from asman_shared.version import __version__
@@ -111,7 +111,7 @@ class QueueWorker:
             if connecting.done():
                 try:
                     await connecting
-                except Dismissed as error:
+                except (Dismissed, QueueGone) as error:
                     log.info("%s: %s", self.label, error.message)
                     return 0
             if working.done():
@@ -153,7 +153,7 @@ class QueueWorker:
             if connecting.done():
                 try:
                     await connecting
-                except Dismissed as error:
+                except (Dismissed, QueueGone) as error:
                     log.info("%s: %s", self.label, error.message)
                     return 0
             return 0 if finishing.done() else 1

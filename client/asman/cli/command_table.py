@@ -76,6 +76,7 @@ TREE: Final[dict[str, Command | Noun]] = {
             "pause": Command("queue_owner", "pause", "Give no jobs to workers until it is resumed."),
             "resume": Command("queue_owner", "resume", "Give jobs to workers again."),
             "purge": Command("queue_owner", "purge", "Remove finished or waiting jobs, with their results."),
+            "delete": Command("queue_owner", "delete", "Delete a queue with everything in it."),
             "drain": Command("queue_owner", "drain", "Drain a worker: no new jobs, and it ends when it has none."),
         },
     ),

@@ -134,6 +134,13 @@ class Removed(Struct):
     removed: int
 
 
+class DeletedQueue(Struct):
+    """The number of jobs that are gone, and of workers that were connected."""
+
+    jobs: int
+    workers: int
+
+
 class Retention(Struct):
     """The time for which finished jobs are kept, in milliseconds, and whether it is the queue's own setting."""
 
@@ -289,6 +296,7 @@ SHAPES: Final[dict[str, Any]] = {
     "queue pause": Pause,
     "queue resume": Pause,
     "queue purge": Removed,
+    "queue delete": DeletedQueue,
     "queue drain": list[WorkerState],
     "job keep": JobValue | list[JobValue],
     "queue watch": Change,

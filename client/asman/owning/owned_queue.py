@@ -72,6 +72,23 @@ class OwnedQueue(AsyncOnly):
                 if not found.more:
                     return count
 
+    async def delete(self, *, timeout: Duration | None = None) -> m.DeletedQueue:
+        """Deletes the queue with its jobs, results, logs, settings and keys; what runs is stopped.
+
+        This connection and all others to the queue end. A later use of the same name begins another queue.
+
+        Args:
+            timeout: In seconds.
+
+        Returns:
+            The number of ``jobs`` that are gone, and of ``workers`` that were connected.
+
+        Raises:
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        async with deadline(timeout, "deleting the queue"):
+            return await self._connection.request(m.DeleteQueue(0), m.DeletedQueue)
+
     async def drain(self, worker: str, *, undo: bool = False, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Drains a worker: it gets no more jobs, and leaves when it has none; returns the workers that are meant.
 

@@ -374,6 +374,22 @@ class Queue(MirroredQueue):
         """
         return self._loop.run(self._inner.purge(states, older_than=older_than, timeout=timeout))
 
+    def delete(self, *, timeout: Duration | None = None) -> m.DeletedQueue:
+        """Deletes the queue with its jobs, results, logs, settings and keys; what runs is stopped.
+
+        This connection and all others to the queue end. A later use of the same name begins another queue.
+
+        Args:
+            timeout: In seconds.
+
+        Returns:
+            The number of ``jobs`` that are gone, and of ``workers`` that were connected.
+
+        Raises:
+            Forbidden: The queue was opened by a key; only its name grants this.
+        """
+        return self._loop.run(self._inner.delete(timeout=timeout))
+
     def drain(self, worker: str, *, undo: bool = False, timeout: Duration | None = None) -> list[m.WorkerState]:
         """Drains a worker: it gets no more jobs, and leaves when it has none; returns the workers that are meant.
 

@@ -304,6 +304,13 @@ class DismissRequested(Event):
 
 
 @mypyc_attr(acyclic=True)
+class QueueDeleted(Event):
+    """The queue is deleted with everything in it. It is the last event of its core."""
+
+    __slots__ = ()
+
+
+@mypyc_attr(acyclic=True)
 class PurgeRequested(Event):
     """A client removes those of some jobs that are as it says. Jobs that run, or that are kept, stay.
 

@@ -49,6 +49,7 @@ class QueueCore:
             ev.KeepRequested: self._keep_requested,
             ev.DismissRequested: self._dismiss_requested,
             ev.PurgeRequested: self._purge_requested,
+            ev.QueueDeleted: self._queue_deleted,
         }
 
     def handle(self, event: ev.Event, now: int) -> list[fx.Effect]:
@@ -337,6 +338,14 @@ class QueueCore:
         state.fleet.able.forget()
         state.fleet.close(worker)
         state.worker_changed(worker)
+
+    def _queue_deleted(self, _event: ev.QueueDeleted, now: int) -> None:
+        """Stops every attempt. Nothing is handed out any more."""
+        self.state.paused = self.state.paused or now
+        for worker in self.state.workers.values():
+            for (job, attempt), lease in worker.leases.items():
+                if lease.live:
+                    self.state.out.append(fx.Abort(worker, job, attempt, "the queue was deleted"))
 
     def _dismiss_requested(self, event: ev.DismissRequested, now: int) -> None:
         state = self.state

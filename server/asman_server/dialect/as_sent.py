@@ -153,9 +153,13 @@ class Submissions:
 
     Args:
         kept: The stored parts; None for a hub that does not store them.
+
+    Attributes:
+        deletions: Number of queues that were deleted. What was read before the last one may be of it.
     """
 
     def __init__(self, kept: Kept | None = None) -> None:
+        self.deletions = 0
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._kept = kept
 
@@ -184,6 +188,12 @@ class Submissions:
         """Forgets a job that was removed."""
         self._known.pop((queue, job), None)
 
+    def queue_deleted(self, queue: str) -> None:
+        """Forgets all jobs of a queue."""
+        self.deletions += 1
+        for key in [key for key in self._known if key[0] == queue]:
+            del self._known[key]
+
     async def read(self, queue: str, job: str) -> None:
         """Reads the row of a job, unless that was done; while that can't be, later submissions are not stored."""
         try:
@@ -203,7 +213,11 @@ class Submissions:
         if self._kept is None:
             return
         unread = [job for job in jobs if not self._is_read(queue, job)]
-        found = await self._kept.of(queue, unread) if unread else {}
+        found: dict[str, AsSent] = {}
+        deletions = -1
+        while unread and deletions != self.deletions:  # what was read before a deletion may be of that queue
+            deletions = self.deletions
+            found = await self._kept.of(queue, unread)
         for job in unread:
             known = self._known.get((queue, job))
             if self._is_read(queue, job) or (known is None and job not in found):

@@ -69,6 +69,11 @@ class Cursors:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
+    def queue_deleted(self, queue: str) -> None:
+        """Forgets the cursors of a queue."""
+        for place in [place for place in self._known if place[0] == queue]:
+            del self._known[place]
+
     def get(self, place: Place) -> int | None:
         """Returns the position of a cursor's line."""
         return self._known.get(place)

@@ -108,11 +108,14 @@ class QueueViews:
             queue: The queue.
             job: The job's own id.
             key: The id.
-            loaded: The loaded queues, by name. Jobs of other queues are not removed meanwhile.
+            loaded: The loaded queues, by name. Single jobs of other queues are not removed meanwhile.
         """
         if key == job:
             return
+        deletions = self.submissions.deletions
         await self.submissions.read(queue, job)
+        if deletions != self.submissions.deletions:
+            return
         if (shell := loaded.get(queue)) is not None:
             try:
                 await shell.job(job)

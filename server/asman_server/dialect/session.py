@@ -202,7 +202,7 @@ async def serve(websocket: WebSocket, kind: type[DialectSession]) -> None:
         granted = await opened(hub, websocket)
         with hub.limiter.connection(granted.sender, granted.queue):
             async with hub.registry.using(granted.queue) as shell, views.using(shell) as view:
-                await kind(websocket, granted, view, views, hub).run()
+                await kind(websocket, granted, view, views, hub).run_on(shell)
     except AsmanError as error:
         await websocket.accept()
         await websocket.close(*unopened(error))

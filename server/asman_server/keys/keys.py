@@ -57,6 +57,7 @@ class Keys:
         self._present: dict[str, Found] = {}
         self._noted: dict[str, int] = {}
         self._known: OrderedDict[str, Found] = OrderedDict()
+        self._deleted = 0
 
     async def access(self, given: str, sender: str = "") -> Access:
         """Returns the queue that a name or key in an address belongs to, with the rights that it grants.
@@ -76,9 +77,12 @@ class Keys:
         if at_hand is not None:
             return at_hand
         hashed = self._hash(given)
+        deleted = self._deleted
         found = await self._store.find(hashed)
         if found is None:
             raise NotFound(CLOSE_REASONS[CloseCode.UNKNOWN_KEY], field="queue")
+        if deleted != self._deleted:
+            return _access_of(found, hashed, sender)  # it may be of a queue that is gone, so it is not remembered
         self._known[hashed] = found
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -124,6 +128,13 @@ class Keys:
         self._noted.pop(queue, None)
         for row in self._rows(queue):
             self._present.pop(row.hash, None)
+
+    def deleted(self, queue: str) -> None:
+        """Forgets a queue that is deleted with its stored keys."""
+        self._deleted += 1
+        for row in self._rows(queue):
+            self._present.pop(row.hash, None)
+            self._known.pop(row.hash, None)
 
     # ---------------------------------------------------------------------------------------------------- upkeep
 

@@ -48,6 +48,7 @@ class QueueLogs:
         self._committer = committer
         self._store = store
         self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
 
     async def open(self, job_id: str) -> JobLog:
         """Returns the open log of a job, opened from the store if needed."""
@@ -76,11 +77,11 @@ class QueueLogs:
 
     async def add(self, incarnation: str, job_id: str, attempt: int, lines: list[LogLine]) -> JobLog | None:
         """Takes lines from a worker; lines of an attempt that is not the current one are dropped."""
-        if not lines or self._core.current(incarnation, job_id, attempt) is None:
+        if self._ended or not lines or self._core.current(incarnation, job_id, attempt) is None:
             return None
         job_log = await self.open(job_id)
         job = self._core.current(incarnation, job_id, attempt)
-        if job is None:
+        if job is None or self._ended:
             self.close(job_id)
             return None
         if full := self._committer.full():
@@ -129,6 +130,15 @@ class QueueLogs:
         """Discards the log of a job that is removed."""
         job_log = self.open_logs.pop(job_id, None)
         if job_log is not None:
+            job_log.clear()
+
+    def end(self) -> None:
+        """Discards all lines, and takes none any more; for a queue that is deleted."""
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for job_log in self.open_logs.values():
             job_log.clear()
 
     def close(self, job_id: str) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Protocol
 
-from asman_shared.errors import Overloaded, Unavailable
+from asman_shared.errors import AsmanError, CloseCode, Overloaded, Unavailable
 
+from ..awaited import Awaited
 from ..clock import Clock
 from ..core import QueuePolicy
 from ..limiting import Limiter
 from ..meters import JobMeter
 from ..names import UNKEYED, ShortNames
+from ..storage.commit import Unwritable
 from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader
+from . import deletion
+from .deletion import DELETING, Deletion, Socket
 from .log_backlog import HUB_BYTES, LogBacklog
 from .shell import Observer, QueueShell
 
@@ -28,6 +33,7 @@ RETRY_SECONDS: Final = 1.0
 """Pause at the start before an unavailable store is read again, in seconds."""
 SWEEP_SECONDS: Final = 60.0
 """Time between two sweeps that unload idle queues, in seconds."""
+LATER: Final = "the hub can't write to its database now: the queue is deleted as soon as it can"
 
 
 class KeyKeeper(Protocol):
@@ -42,6 +48,9 @@ class KeyKeeper(Protocol):
     def unloaded(self, queue: str) -> None:
         """Notes that a queue has left memory."""
 
+    def deleted(self, queue: str) -> None:
+        """Notes that a queue is deleted with its keys."""
+
 
 class Registry:
     """The queues of one hub that are in memory.
@@ -55,6 +64,9 @@ class Registry:
         short_names: Names queues in logs and metrics.
         keys: Makes the keys to queues work; None for a hub without keys.
         limiter: Decides what is taken from a sender; None for everything.
+
+    Attributes:
+        on_deleted: Called with the name of each queue whose deletion is durable.
     """
 
     def __init__(
@@ -80,6 +92,8 @@ class Registry:
         self._keys = keys
         self._limiter = limiter
         self._loading: dict[str, asyncio.Task[QueueShell]] = {}
+        self._deleting: set[str] = set()
+        self.on_deleted: list[Callable[[str], None]] = []
         self._lingering: set[str] = set()
         """Queues that were asked about since the last sweep."""
 
@@ -109,11 +123,13 @@ class Registry:
 
         Raises:
             Overloaded: Too many queues are in memory.
-            Unavailable: The database can't be read.
+            Unavailable: The database can't be read, or the queue is being deleted.
         """
         shell = self.queues.get(name)
         if shell is not None:
             return shell
+        if name in self._deleting:
+            raise Unavailable(DELETING)
         loading = self._loading.get(name)
         if loading is None:
             if len(self.queues) + len(self._loading) >= QUEUES:
@@ -137,6 +153,7 @@ class Registry:
                 self._limiter,
             )
             shell.meter.whole = self.meter
+            shell.delete = partial(self.delete, shell)
             if self._keys is not None:
                 await self._keys.loaded(name)
                 shell.on_kept = self._keys.keep
@@ -187,6 +204,54 @@ class Registry:
             del self.queues[shell.name]
             if self._keys is not None:
                 self._keys.unloaded(shell.name)
+
+    async def delete(self, shell: QueueShell, requester: Socket | None = None) -> Deletion:
+        """Deletes a queue that is in memory; returns what is gone once that is durable.
+
+        Until then the queue takes nothing any more, and its name can't be used. Then its attempts are stopped and its
+        sockets are closed. After a crash before that, nothing has happened.
+
+        Args:
+            shell: The queue.
+            requester: The socket that asked for it, which is left open.
+
+        Raises:
+            NotFound: It was deleted meanwhile.
+            Unavailable: It is being deleted, or the database can't be written now. If that is noticed only by the
+                commit of the deletion, the queue is deleted as soon as it can be.
+        """
+        name = shell.name
+        if self.queues.get(name) is not shell:
+            raise deletion.refusal(shell)
+        if self._committer.failing is not None:
+            raise Unavailable(f"the hub can't write to its database now ({self._committer.failing}); try again")
+        found = deletion.begin(shell)
+        del self.queues[name]
+        self._deleting.add(name)
+        told: Awaited[None] = Awaited()
+
+        def refused(error: AsmanError) -> None:
+            nonlocal requester
+            requester = None  # it has its answer
+            told.refuse(error if isinstance(error, Unwritable) else Unavailable(LATER))
+
+        def gone(erased: bool) -> None:
+            self._deleting.discard(name)
+            if not erased:  # who comes back finds the queue as it is stored
+                deletion.close_sockets(shell, CloseCode.RESTART)
+                return
+            if self._keys is not None:
+                self._keys.unloaded(name)
+                self._keys.deleted(name)
+            deletion.end(shell, requester)
+            for forget in self.on_deleted:
+                forget(name)
+            log.info("a queue was deleted by its owner", extra={"queue": shell.short, "jobs": found.jobs})
+
+        self._committer.erase(name, gone)
+        self._committer.afterwards(name, lambda: told.say(None), refused)
+        await told
+        return found
 
     def _unload_idle(self) -> None:
         for shell in list(self.queues.values()):

@@ -49,6 +49,7 @@ from ..storage.group_commit import GroupCommitter
 from ..storage.reader import Reader, pack_definition
 from ..webhooks.calls import given_up
 from . import stored_effects, worker_effects
+from .deletion import Deletion, Socket, refusal, refuse
 from .dispatch import Dispatcher, WorkerLink
 from .log_backlog import LogBacklog
 from .progress import ProgressNews
@@ -116,6 +117,10 @@ class QueueShell:
         self.recall = Recall(name, self.core, store, lambda event: self.apply(event))
         self._tick: asyncio.TimerHandle | None = None
         self._halted = False
+        self.deleted = False  # by an order of its owner
+        self.ended = False  # once that is durable
+        self.sockets: set[Socket] = set()
+        self.delete: Callable[[Socket | None], Awaitable[Deletion]]  # set by the registry
         self._given_up: dict[str, int] = {}  # by job, the run of which a state was refused
 
     async def load(self) -> None:
@@ -153,6 +158,9 @@ class QueueShell:
     def apply(self, event: ev.Event) -> None:
         """Puts an event through the core and carries out the effects."""
         if self._halted:
+            return
+        if self.deleted:
+            refuse(self, event)
             return
         effects = self.core.handle(event, self.clock())
         if self._observer is not None:
@@ -220,6 +228,8 @@ class QueueShell:
         self._admit(submission, reply_to, subscriber)
 
     def _admit(self, submission: Submission, reply_to: ReplyTo, subscriber: Follower | None) -> None:
+        if self.deleted:
+            raise refusal(self)
         job_id = submission.job_id
         if (full := self.committer.full()) and would_begin(self.core.jobs.get(job_id), submission.reuse):
             raise QuotaExceeded(f"{full}; no new jobs are taken meanwhile: try later, or tell the hub's operator")
@@ -370,6 +380,8 @@ class QueueShell:
 
     def not_stored(self, job: JobState, why: str, calls: list[WebhookRow], *, ended: bool, whole: bool) -> None:
         """Ends a job that the database refuses, or removes it when its end is refused, too; see `GroupCommitter`."""
+        if self.deleted:
+            return
         kept = self.core.jobs.get(job.id)
         rev = kept.rev if kept is not None else 0
         whole = whole or self._given_up.get(job.id) == job.queued

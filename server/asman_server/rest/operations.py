@@ -174,6 +174,14 @@ OPERATIONS: Final = (
         body=t.SettingsBody,
     ),
     Operation(
+        "DELETE",
+        "/q/{queue}",
+        queues.delete_queue,
+        "delete_queue",
+        "queue",
+        {200: Answer("what is gone", t.DeleteQueueAnswer)},
+    ),
+    Operation(
         "POST",
         "/q/{queue}/purge",
         queues.purge_jobs,

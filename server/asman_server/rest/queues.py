@@ -27,6 +27,7 @@ from .base import as_json, hub_of
 from .guard import access_of
 from .requests import ask, body_of, check_label, choices, duration, existing, granted, number, while_wanted
 from .types import (
+    DeleteQueueAnswer,
     JobsAnswer,
     PurgeAnswer,
     PurgeBody,
@@ -180,6 +181,16 @@ async def purge_jobs(request: Request) -> Response:
     async with existing(request, Right.OWN) as shell:
         found = await purge(shell, wanted)
     return as_json(PurgeAnswer(found.count, found.more))
+
+
+async def delete_queue(request: Request) -> Response:
+    """Deletes the queue with its jobs, results, logs, settings and keys, and stops what runs.
+
+    Its websockets are closed with 4012. A later use of the same name begins another queue.
+    """
+    async with hub_of(request).registry.using(granted(request, Right.OWN)) as shell:
+        found = await shell.delete(None)
+    return as_json(DeleteQueueAnswer(found.jobs, found.workers))
 
 
 async def drain_worker(request: Request) -> Response:

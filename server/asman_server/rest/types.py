@@ -291,6 +291,13 @@ class PurgeBody(Struct, forbid_unknown_fields=True):
     older_than: Millis | ranges.LimitText = 0
 
 
+class DeleteQueueAnswer(Struct):
+    """The number of jobs that are gone, and of workers that were connected."""
+
+    jobs: int
+    workers: int
+
+
 class PurgeAnswer(Struct):
     """The number of jobs that were removed. With ``more`` there are others: ask again."""
 

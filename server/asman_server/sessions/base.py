@@ -73,6 +73,18 @@ class Closable(Protocol):
         ...
 
 
+class Queue(Protocol):
+    """The part of a queue that a connection needs to be closed with it."""
+
+    @property
+    def sockets(self) -> set[Any]:
+        """Returns the connections to it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is deleted."""
+
+
 class SocketLifecycle(ABC):
     """A websocket connection, from its acceptance to its end.
 
@@ -105,6 +117,18 @@ class SocketLifecycle(ABC):
 
     async def _ended(self) -> None:  # noqa: B027 - a kind of session may have nothing to clean up
         """Cleans up after the last message; nothing is sent afterwards."""
+
+    async def run_on(self, queue: Queue) -> None:
+        """Serves the connection to a queue, which may close it, until it ends; never raises."""
+        if queue.ended:  # while the connection was being made
+            await self._websocket.accept(subprotocol=self._subprotocol)
+            await self._close(CloseCode.DELETED, CLOSE_REASONS[CloseCode.DELETED])
+            return
+        queue.sockets.add(self)
+        try:
+            await self.run()
+        finally:
+            queue.sockets.discard(self)
 
     async def run(self) -> None:
         """Serves the connection until it ends; never raises."""

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 from asman_shared.codec import CLIENT_FRAMES, Broken
 from asman_shared.encoded import EncodedMessage, Language
-from asman_shared.errors import AsmanError, NotFound
+from asman_shared.errors import AsmanError, CloseCode, NotFound
 from asman_shared.messages import (
     Accepted,
     Cancel,
@@ -21,6 +21,8 @@ from asman_shared.messages import (
     Configure,
     Counts,
     Delete,
+    DeletedQueue,
+    DeleteQueue,
     Dismiss,
     Explain,
     Follow,
@@ -336,6 +338,14 @@ class ClientSession(SocketSession[ClientMessage]):
         check_purge(message)
         await self.beside(message.ref, lambda: purge(self._shell, message))
 
+    async def _delete_queue(self, message: DeleteQueue) -> None:
+        await self.beside(message.ref, lambda: self._queue_deleted(message))
+
+    async def _queue_deleted(self, message: DeleteQueue) -> DeletedQueue:
+        found = await self._shell.delete(self)
+        asyncio.get_running_loop().call_soon(self.close_soon, CloseCode.DELETED)  # after the answer
+        return DeletedQueue(message.ref, found.jobs, found.workers)
+
 
 def _ignore(_session: ClientSession, _message: Any) -> None:
     """Ignores a message that needs no action."""
@@ -360,6 +370,7 @@ _TAKES: Final[dict[type, Callable[[ClientSession, Any], Awaitable[None] | None]]
     Keep: ClientSession._keep,
     Dismiss: ClientSession._dismiss,
     Purge: ClientSession._purge,
+    DeleteQueue: ClientSession._delete_queue,
     PutBlobs: ClientSession.put_blobs,
     GetBlobs: ClientSession.get_blobs,
     Ping: ClientSession.ping,

@@ -75,6 +75,7 @@ class Batch:
         "dirty",
         "done",
         "drop_chunks",
+        "erase",
         "forget",
         "forget_keys",
         "forget_queues",
@@ -95,6 +96,7 @@ class Batch:
         self.puts: Puts = {kind: {} for kind in row_kinds.KINDS}
         self.forget: dict[Key, tuple[Publisher, Job]] = {}
         self.trim: dict[Key, int] = {}
+        self.erase: dict[str, Callable[[bool], None]] = {}
         self.drop_chunks: list[tuple[str, str, int]] = []
         self.webhooks: list[WebhookRow] = []
         self.callers: dict[str, Key] = {}
@@ -118,6 +120,7 @@ class Batch:
         return bool(
             self.dirty
             or self.forget
+            or self.erase
             or any(self.puts.values())
             or self.trim
             or self.drop_chunks
@@ -141,6 +144,7 @@ class Batch:
 
     def commit(self, without: Set[Key] = frozenset()) -> Commit:
         """Returns the contents of the batch as they are now, without the states and lines of some jobs."""
+        self.drop_queues(self.erase.keys())  # none is used before that is durable
         puts = self.puts.copy()
         if without:
             puts[LOG_CHUNKS] = {key: chunk for key, chunk in puts[LOG_CHUNKS].items() if key[:2] not in without}
@@ -160,12 +164,42 @@ class Batch:
             webhooks=self.webhooks,
             webhooks_later=[(key, tries, due) for key, (tries, due) in self.webhooks_later.items()],
             webhooks_done=list(self.webhooks_done),
+            erase=list(self.erase),
             forget_queues=list(self.forget_queues),
             queues=list(self.settings.values()),
             keys=list(self.keys.values()),
             forget_keys=list(self.forget_keys.items()),
             blobs=self.blobs,
         )
+
+    def erased(self, newer: Batch) -> None:
+        """Tells of the erasures of this batch, which are durable. What came of their queues meanwhile is dropped."""
+        newer.drop_queues(self.erase.keys())
+        for done in self.erase.values():
+            done(True)
+
+    def not_erased(self, queue: str) -> None:
+        """Gives up the erasure of a queue, which the database refuses, and tells of that."""
+        done = self.erase.pop(queue, None)
+        if done is not None:
+            done(False)
+
+    def drop_queues(self, erase: Set[str]) -> None:
+        """Removes all changes of queues that are erased, and leaves the answers about them."""
+        if not erase:
+            return
+        self.dirty = {key: each for key, each in self.dirty.items() if key[0] not in erase}
+        self.forget = {key: each for key, each in self.forget.items() if key[0] not in erase}
+        for kind, rows in self.puts.items():
+            if kind.group[0] == "queue":
+                self.puts[kind] = {key: row for key, row in rows.items() if key[0] not in erase}
+        self.trim = {key: first for key, first in self.trim.items() if key[0] not in erase}
+        self.drop_chunks = [dropped for dropped in self.drop_chunks if dropped[0] not in erase]
+        self.webhooks = [row for row in self.webhooks if row.queue not in erase]
+        self.settings = {queue: row for queue, row in self.settings.items() if queue not in erase}
+        self.forget_queues = {queue: None for queue in self.forget_queues if queue not in erase}
+        self.keys = {key: row for key, row in self.keys.items() if row.queue not in erase}
+        self.forget_keys = {queue: at for queue, at in self.forget_keys.items() if queue not in erase}
 
     def drop_rows(self, kind: RowKind, jobs: Set[Key]) -> None:
         """Removes the rows of a kind that belong to some jobs."""
@@ -228,6 +262,7 @@ class Batch:
         self.webhooks_later |= newer.webhooks_later
         self.webhooks_done |= newer.webhooks_done
         self.settings |= newer.settings
+        self.erase |= newer.erase
         self.forget_queues |= newer.forget_queues
         self.keys |= newer.keys
         self.forget_keys |= newer.forget_keys

@@ -97,6 +97,7 @@ class Commit(Struct):
 
     Attributes:
         puts: Rows to store, by kind (`row_kinds`).
+        erase: Queues of which everything is removed, before all else. What is put of them is left out by the batch.
         forget_queues: Queues whose configuration is removed, unless they have jobs.
         forget: Jobs to remove with their results and logs.
         trim: (queue, job, first) of jobs whose log lines before a seq are removed.
@@ -118,6 +119,7 @@ class Commit(Struct):
     webhooks: list[WebhookRow] = []
     webhooks_later: list[tuple[str, int, int]] = []
     webhooks_done: list[str] = []
+    erase: list[str] = []
     forget_queues: list[str] = []
     queues: list[QueueRow] = []
     keys: list[KeyRow] = []
@@ -135,13 +137,22 @@ class Commit(Struct):
     @property
     def in_any_order(self) -> bool:
         """Returns whether all that the commit does may be done at once."""
-        return not (self.forget or self.trim or self.forget_queues or self.queues or self.forget_keys or self.blobs)
+        return not (
+            self.erase
+            or self.forget
+            or self.trim
+            or self.forget_queues
+            or self.queues
+            or self.forget_keys
+            or self.blobs
+        )
 
     @property
     def only_puts(self) -> bool:
         """Returns whether the commit does nothing but put rows."""
         return not (
-            self.forget
+            self.erase
+            or self.forget
             or self.trim
             or self.drop_chunks
             or self.webhooks

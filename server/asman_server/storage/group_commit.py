@@ -198,6 +198,11 @@ class GroupCommitter:
         self._next.queues.add(row.queue)
         self._wake.set()
 
+    def erase(self, queue: str, done: Callable[[bool], None]) -> None:
+        """Removes a queue; nobody may use it until ``done`` hears True (it is durable) or False (refused for good)."""
+        self._next.erase[queue] = done
+        self._wake.set()
+
     def forget_queue(self, queue: str) -> None:
         """Removes a queue's configuration, unless the queue has jobs by then."""
         self._next.forget_queues[queue] = None
@@ -340,13 +345,15 @@ class GroupCommitter:
         other = [each for each in refused if each.part.about in (About.QUEUE, About.BLOBS)]
         stay = {each.part.key: each for each in refused if each.part.about is About.REMOVAL}
         for key in stay:
-            del batch.forget[key]
+            batch.forget.pop(key, None)
+            batch.not_erased(key[0] if not key[1] else "")
         for each in refused:
             about = {"about": each.part.about.value, "job": each.part.key[1][:12], "error": each.reason}
             log.error("the database refuses a part of a commit, which is given up", extra=about)
         kept, states_kept, told = [], [], []
         for answer, state in zip(batch.answers, said, strict=True):
-            found = lost.get(answer.key) or stay.get(answer.key) or (other[0] if other and not answer.key[1] else None)
+            found = lost.get(answer.key) or stay.get(answer.key) or stay.get((answer.key[0], ""))
+            found = found or (other[0] if other and not answer.key[1] else None)
             if found is None:
                 kept.append(answer)
                 states_kept.append(state)
@@ -425,6 +432,7 @@ class GroupCommitter:
         The removal of a job is published before an answer about a later job with its id: what clients are told of a
         job is ever newer.
         """
+        batch.erased(self._next)
         for done in batch.done:
             done()
         if batch.webhooks and self.on_webhooks is not None:

@@ -77,6 +77,8 @@ def parts_of(commit: Commit, callers: Mapping[str, Key], parting: Set[str] = fro
             part(about, key).puts.setdefault(kind, {})[row_key] = value
     for key in commit.forget:
         part(About.REMOVAL, key).forget.append(key)
+    for queue in commit.erase:
+        part(About.REMOVAL, (queue, "")).erase.append(queue)
     for queue, job, first in commit.trim:
         part(About.JOB, (queue, job)).trim.append((queue, job, first))
     for queue, job, first in commit.drop_chunks:

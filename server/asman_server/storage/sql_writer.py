@@ -47,6 +47,14 @@ class Steps:
     def __init__(self, dialect: Dialect) -> None:
         kinds = row_kinds.KINDS
         self._drop_of_job = [of_keys(kind.table, kind.keys[:2]) for kind in kinds if kind.of_job]
+        of_queue = [
+            table for table in tables.metadata.sorted_tables if "queue" in table.c and table is not tables.uploads
+        ]
+        self._erase = [
+            *(of_keys(table, ("queue",)) for table in of_queue),
+            # The next collection of blobs ends them; only their rows tell what of them is in the store.
+            update(tables.uploads).where(tables.uploads.c.queue == bindparam("k0")).values(touched=0),
+        ]
         chunks = tables.log_chunks.c
         self._trim_log = delete(tables.log_chunks).where(
             chunks.queue == bindparam("k0"), chunks.job == bindparam("k1"), chunks.first < bindparam("k2")
@@ -77,6 +85,8 @@ class Steps:
 
     def before(self, commit: Commit) -> Iterator[Step]:
         """The removals, in their order, without those that have nothing to do."""
+        for erase in self._erase if commit.erase else ():
+            yield erase, parameters_of((queue,) for queue in commit.erase)
         if commit.forget_queues:
             yield self._drop_queue, [{"q": queue} for queue in commit.forget_queues]
         if commit.forget_keys:

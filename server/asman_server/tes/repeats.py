@@ -97,6 +97,12 @@ class Repeats:
         finally:
             del found, known, create  # the error refers to this frame, and the frame to the body of the request
 
+    def queue_deleted(self, queue: str) -> None:
+        """Forgets the tasks of a queue: its name is another queue's from now on."""
+        self._earlier.pop(queue, None)
+        for key in [key for key in self._known if key[0] == queue]:
+            del self._known[key]
+
     async def _made(
         self,
         key: Key,

@@ -42,6 +42,10 @@ class Dismissed(ProtocolError):
     """The queue's owner has drained this worker, which has nothing left to do."""
 
 
+class QueueGone(ProtocolError):
+    """The queue's owner has deleted the queue; dialling again by its name would begin another one."""
+
+
 async def open_socket(url: str, **more: Any) -> ClientConnection:
     """Opens a websocket that speaks msgpack, through the proxy of the environment if there is one.
 
@@ -103,6 +107,8 @@ def explain(error: Exception, address: Address, timeout: float) -> AsmanError:
         sentence = f"the hub at {host} closed this connection: {close_reason(error)}"
         if error.rcvd.code == CloseCode.DISMISSED:
             return Dismissed(sentence)
+        if error.rcvd.code == CloseCode.DELETED:
+            return QueueGone(sentence)
         if error.rcvd.code in _LASTING:
             return ProtocolError(sentence)
         return ConnectionFailed(sentence, retry_after=FULL_SECONDS if error.rcvd.code == CloseCode.OVERLOADED else None)

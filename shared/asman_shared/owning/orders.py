@@ -61,6 +61,15 @@ class Purge(Message, tag="purge"):
     older_than: Millis = 0
 
 
+class DeleteQueue(Message, tag="delete_queue"):
+    """Deletes the queue with everything in it; answered by `DeletedQueue`, and then the connection is closed with 4012.
+
+    All other connections to the queue are closed in the same way, and what runs is stopped.
+    """
+
+    ref: Ref
+
+
 class Configured(Message, tag="configured"):
     """The answer to `Configure`: the retention of finished jobs in milliseconds; ``own`` if the queue set it.
 
@@ -86,3 +95,11 @@ class Purged(Message, tag="purged"):
     ref: Ref
     count: int
     more: bool = False
+
+
+class DeletedQueue(Message, tag="deleted_queue"):
+    """The answer to `DeleteQueue`: the number of jobs that are gone, and of workers that were connected."""
+
+    ref: Ref
+    jobs: int
+    workers: int

@@ -46,6 +46,7 @@ const FINAL: Readonly<Record<number, string>> = {
   [FOR_WORKERS]: "This link is for a worker: it shows nothing in a browser. To watch or use the queue, ask for another link.",
   4008: "This is not a queue name. A queue name has 1 to 128 letters, digits, dots, “_” or “-”. Check the link.",
   4009: "The hub knows no queue with the key of this link: the link is damaged, or nobody has used the queue yet. Check the link.",
+  4012: "The queue's owner has deleted this queue with everything in it.",
 };
 
 /** The sentence for a final close code; undefined when reconnecting may help. */

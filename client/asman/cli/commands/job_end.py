@@ -207,14 +207,23 @@ def confirm(question: str, *, yes: bool) -> None:
         BadRequest: Nobody can be asked.
         Exit: The answer is no.
     """
-    from asman_shared.errors import BadRequest
-
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise BadRequest(f"{question} Nobody can be asked here: add --yes")
+    need_terminal(question)
     if not ask_yes_or_no(f"{question} [y/N] ", default=False):
         raise typer.Exit(1)
+
+
+def need_terminal(question: str) -> None:
+    """Checks that there is somebody to ask.
+
+    Raises:
+        BadRequest: Nobody can be asked.
+    """
+    from asman_shared.errors import BadRequest
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise BadRequest(f"{question} Nobody can be asked here: add --yes")
 
 
 def jobs_words(count: int) -> str:

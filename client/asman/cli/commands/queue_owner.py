@@ -1,4 +1,4 @@
-"""``asman queue pause``, ``resume``, ``purge`` and ``drain``: what only a queue's own name allows."""
+"""``asman queue pause``, ``resume``, ``purge``, ``delete`` and ``drain``: what only a queue's own name allows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from .. import exits
 from .. import options as o
 from ..terminal import Terminal
-from .job_end import YesOption, confirm, jobs_words
+from .job_end import YesOption, confirm, jobs_words, need_terminal
 
 
 def pause(queue: o.QueueArgument = None, hub: o.HubOption = None, json: o.JsonOption = False) -> None:
@@ -70,6 +70,36 @@ def purge(
         terminal.value({"removed": count})
     else:
         terminal.note(f"removed {jobs_words(count)}")
+
+
+def delete(
+    queue: o.QueueArgument = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask whether the queue is meant.")] = False,
+    hub: o.HubOption = None,
+    json: o.JsonOption = False,
+) -> None:
+    """Delete a queue with its jobs, results, logs, settings and keys. What runs is stopped; there is no way back."""
+    terminal = Terminal(json=json)
+
+    async def look() -> tuple[int, int]:
+        async with o.open_queue(queue, hub) as opened:
+            counts = opened.counts
+            return counts.queued + counts.running + counts.finished, counts.running
+
+    async def work() -> Any:
+        async with o.open_queue(queue, hub) as opened:
+            return await opened.delete()
+
+    if not yes:
+        need_terminal("delete the queue with all its jobs and results?")
+        jobs, running = asyncio.run(look())
+        confirm(f"delete the queue with {jobs_words(jobs)}, {running} of them running, and all results?", yes=False)
+    found = asyncio.run(work())
+    if json:
+        terminal.value({"jobs": found.jobs, "workers": found.workers})
+        return
+    workers = "1 worker was" if found.workers == 1 else f"{found.workers} workers were"
+    terminal.note(f"deleted the queue and {jobs_words(found.jobs)}; {workers} disconnected")
 
 
 def drain(

@@ -117,6 +117,7 @@ def queues_of(commit: Commit) -> set[str]:
     found = {key[0] for kind, rows in commit.puts.items() if kind.group[0] == "queue" for key in rows}
     if commit.in_any_order and not (commit.drop_chunks or commit.webhooks or commit.keys):
         return found
+    found.update(commit.erase)
     found.update(commit.forget_queues)
     keyed: Iterable[tuple[Any, ...]] = (*commit.forget, *commit.trim, *commit.drop_chunks, *commit.forget_keys)
     found.update(key[0] for key in keyed)

@@ -47,6 +47,7 @@ def requests_of(job: str) -> dict[str, Message]:
         "put_blobs": {"blobs": []},
         "get_blobs": {"keys": []},
         "delete": {"job": job},
+        "delete_queue": {},
     }
 
 

@@ -16,7 +16,7 @@ from .doors import DEFINITION, KEYS, QUEUE, UNKNOWN, Doors, lacks, names_one_of
 
 OPERATIONS: Final = [each for each in (*REST, *MCP, *DIALECT, *TES) if REQUESTS[each.name] is not None]
 TASK: Final = {"executors": [{"image": "alpine", "command": ["new"]}]}
-LAST: Final = ("delete_job",)
+LAST: Final = ("delete_job", "delete_queue")
 """Operations after which there is nothing left to ask for."""
 BODIES: Final[dict[str, Any]] = {
     "submit": {"definition": {"image": "alpine", "command": "new"}},

@@ -115,6 +115,7 @@ async def test_a_key_of_the_queue_orders_nothing(hub_process: Callable[..., HubP
             for order in (
                 other.configure(paused=True),
                 other.purge(),
+                other.delete(),
                 other.drain("nobody"),
                 shared.keep(),
             ):

@@ -251,6 +251,7 @@ async def test_nobody_is_answered_after_the_queues_were_lost(engine: AsyncEngine
         commit(queues=[QueueRow("q", 1, 1, 1)]),
         commit(keys=[KeyRow("h", "q", "name", 1)]),
         commit(forget_queues=["q"]),
+        commit(erase=["q"]),
         commit(forget_keys=[("q", 1)]),
     ],
 )

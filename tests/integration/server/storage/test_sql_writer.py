@@ -6,10 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from asman_server.storage.commit import CommitWriter, LogChunk, Unwritable, WebhookRow
+from asman_server.storage.blob_changes import OpenUpload, UploadRow
+from asman_server.storage.commit import Commit, CommitWriter, KeyRow, LogChunk, QueueRow, Unwritable, WebhookRow
 from asman_server.storage.reader import Store, pack_definition, pack_lines
+from asman_server.storage.row_kinds import AS_SENT, FIRST_RESULTS, NOTES, RESULT_BLOBS, SIGNATURES
+from asman_server.storage.tables import metadata, uploads
 from asman_shared.definition import Definition
 from asman_shared.messages import LogLine, Result
 from asman_shared.states import State
@@ -124,3 +129,60 @@ async def test_a_commit_is_written_whole_or_not_at_all(engine: AsyncEngine, writ
     assert await store.jobs("q", [job_id(1)]) == []
     await writer.commit(commit(jobs=[row(job(2))]))
     assert len(await store.jobs("q", [job_id(2)])) == 1
+
+
+def everything(queue: str) -> Commit:
+    """Rows in all tables that name a queue, but those of uploads."""
+    key = (queue, job_id(1))
+    rows = {kind: {key: (*key, b"x")} for kind in (SIGNATURES, NOTES, AS_SENT)}
+    made = commit(
+        jobs=[row(job(1, State.FINISHED), queue)],
+        results=[(*key, msgspec.msgpack.encode(Result()))],
+        log_chunks=[chunk(1, 0, ["x"])._replace(queue=queue)],
+        webhooks=[structs.replace(webhook(f"w-{queue}"), queue=queue)],
+        queues=[QueueRow(queue, 5, 6, 7)],
+        keys=[KeyRow(f"h-{queue}", queue, "read", 1)],
+        blobs=[OpenUpload(UploadRow(queue, "a" * 64, 5, f"place-{queue}", "", 50, 50))],
+    )
+    made.puts.update(rows)
+    made.puts[RESULT_BLOBS] = {key: [(*key, "b" * 64)]}
+    made.puts[FIRST_RESULTS] = {key: (*key, 9)}
+    return made
+
+
+async def counted(engine: AsyncEngine, queue: str) -> dict[str, int]:
+    found = {}
+    async with engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            if "queue" in table.c:
+                query = select(func.count()).select_from(table).where(table.c.queue == queue)
+                found[table.name] = int((await connection.execute(query)).scalar_one())
+    return found
+
+
+async def test_a_queue_is_erased_from_every_table_and_its_neighbour_from_none(
+    writer: CommitWriter, engine: AsyncEngine
+) -> None:
+    for queue in ("gone", "stays"):
+        await writer.commit(everything(queue))
+    whole = await counted(engine, "stays")
+    assert set(whole.values()) == {1}, whole
+    assert await counted(engine, "gone") == whole
+    for _ in range(2):  # a commit whose outcome is unknown is written again
+        await writer.commit(commit(erase=["gone"]))
+        assert await counted(engine, "gone") == {**dict.fromkeys(whole, 0), "uploads": 1}
+        assert await counted(engine, "stays") == whole
+    async with engine.connect() as connection:
+        rows = (await connection.execute(select(uploads.c.queue, uploads.c.touched))).all()
+    touched = {row.queue: row.touched for row in rows}
+    assert touched["gone"] == 0, "only its row tells what of an upload is in the store, so the collection ends it"
+    assert touched["stays"] > 0
+
+
+async def test_a_queue_whose_erasure_fails_half_way_is_whole(writer: CommitWriter, engine: AsyncEngine) -> None:
+    await writer.commit(everything("q"))
+    whole = await counted(engine, "q")
+    broken = commit(erase=["q"], webhooks=[structs.replace(webhook("w"), url="http://\0", tries=2**70)])
+    with pytest.raises(Exception, match=r".+"):
+        await writer.commit(broken)
+    assert await counted(engine, "q") == whole

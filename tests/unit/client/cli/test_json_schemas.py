@@ -27,6 +27,7 @@ async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run
     hub.on[m.Configure] = lambda visitor, seen: visitor.say(m.Configured(seen.ref, 60_000, own=True))
     hub.on[m.Keep] = lambda visitor, seen: visitor.say(m.Keeping(seen.ref, hub.jobs[job].state))
     hub.on[m.Purge] = lambda visitor, seen: visitor.say(m.Purged(seen.ref, 1))
+    hub.on[m.DeleteQueue] = lambda visitor, seen: visitor.say(m.DeletedQueue(seen.ref, 3, 1))
     hub.workers = [m.WorkerState("w", 1, "ready", cpus=2)]
     hub.on[m.Dismiss] = lambda visitor, seen: visitor.say(m.WorkerPage(seen.ref, hub.workers))
     key = hashlib.sha256(b"y" * 5000).hexdigest()
@@ -58,6 +59,7 @@ async def test_what_is_written_as_json_is_what_its_schema_says(hub: FakeHub, run
         ("blob", "put", hub.url, str(tmp_path / "f"), "--json"),
         ("blob", "get", hub.url, key, "-o", str(tmp_path / "g"), "--json"),
         ("job", "delete", hub.url, job, "--json"),
+        ("queue", "delete", hub.url, "--yes", "--json"),
     ]
     for words in commands:
         name = "run" if words[0] == "run" else " ".join(words[:2])

@@ -225,3 +225,15 @@ def test_jobs_in_the_store_alone_are_purged_too(world: World) -> None:
     (answer,) = world.effects(fx.PurgeAnswer)
     assert (answer.count, world.core.finished) == (1, 0)
     assert [effect.job.id for effect in world.effects(fx.Forget)] == [away.id]
+
+
+def test_a_deleted_queue_stops_every_attempt_and_hands_out_nothing_more(world: World) -> None:
+    world.join("a")
+    world.submit(1)
+    world.submit(2)
+    world.join("b")
+    world.effects(fx.Assign)
+    world.send(ev.QueueDeleted())
+    stopped = {(each.worker.incarnation[0], each.job) for each in world.effects(fx.Abort) if isinstance(each, fx.Abort)}
+    assert stopped == {("a", job_id(1)), ("b", job_id(2))}
+    assert not world.effects(fx.Assign)

@@ -9,7 +9,7 @@ import pytest
 
 from asman_server.core.job_state import state_of
 from asman_server.dialect import log_slices as module
-from asman_server.dialect.log_slices import Cursors, Kind, Slice, read_slice
+from asman_server.dialect.log_slices import Cursors, Kind, Place, Slice, read_slice
 from asman_server.queues.shell import QueueShell
 from asman_shared.messages import SYSTEM, LogLine
 from asman_shared.states import Phase
@@ -126,3 +126,12 @@ def test_places_are_remembered_up_to_a_bound_and_the_oldest_go(monkeypatch: pyte
     cursors.remember(("q", "a", 1, "run", 1), 11)
     cursors.remember(("q", "a", 1, "run", 3), 3)
     assert [cursors.get(("q", "a", 1, "run", number)) for number in (1, 2, 3)] == [11, None, 3]
+
+
+def test_cursors_of_a_deleted_queue_are_forgotten() -> None:
+    cursors = Cursors()
+    places: list[Place] = [(queue, "a" * 64, 1, "run", 5) for queue in ("q", "r")]
+    for place in places:
+        cursors.remember(place, 7)
+    cursors.queue_deleted("q")
+    assert [cursors.get(place) for place in places] == [None, 7]

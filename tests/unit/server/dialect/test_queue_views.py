@@ -97,3 +97,22 @@ async def test_an_id_of_a_job_is_stored_unless_the_job_is_being_removed(there: b
     assert rows.written == ([("q", JOB, AsSent(aliases=(OLD,)))] if there else [])
     await views.known_as("another", JOB, OLD, loaded)
     assert rows.written[-1] == ("another", JOB, AsSent(aliases=(OLD,))), "nobody removes jobs of a queue that rests"
+
+
+async def test_an_id_of_a_job_whose_queue_is_deleted_meanwhile_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows()
+    views = QueueViews(cast(Reader, Stored()), lambda: 0, cast(Kept, rows))
+    before = rows.of
+
+    async def of(queue: str, jobs: Any) -> dict[str, AsSent]:
+        monkeypatch.setattr(rows, "of", before)
+        views.submissions.queue_deleted(queue)
+        return {JOB: AsSent(aliases=(OLD[::-1],))}
+
+    monkeypatch.setattr(rows, "of", of)
+    await views.known_as("q", JOB, OLD, {})
+    assert (rows.written, views.submissions.of("q", JOB)) == ([], AsSent())
+    await views.known_as("r", JOB, OLD, {})
+    assert [row[:2] for row in rows.written] == [("r", JOB)]
+    views.submissions.queue_deleted("r")
+    assert views.submissions.of("r", JOB) == AsSent()

@@ -12,11 +12,14 @@ from asman_server.clock import wall_clock
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
 from asman_server.queues.registry import Registry
+from asman_server.reply_to import ReplyTo
+from asman_server.storage import group_commit
+from asman_server.storage.commit import Commit
 from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store, Unfinished
 from asman_shared.definition import Definition, Shape
-from asman_shared.errors import Unavailable
+from asman_shared.errors import CloseCode, NotFound, Unavailable
 from asman_shared.messages import Message, Register, Submit, Summary
 from devtools.patience import PATIENCE
 from tests.support.direct_writer import DirectWriter
@@ -29,7 +32,8 @@ class Parts:
 
     def __init__(self, folder: Path) -> None:
         self.engine = make_engine(f"sqlite:///{folder / 'hub.sqlite'}")
-        self.committer = GroupCommitter(DirectWriter(self.engine))
+        self.writer = DirectWriter(self.engine)
+        self.committer = GroupCommitter(self.writer)
         self.store = Store(self.engine)
         self.registry = Registry(self.committer, self.store, wall_clock, QueuePolicy())
 
@@ -104,6 +108,9 @@ class KeysAway:
     def unloaded(self, queue: str) -> None:
         self.forgotten.append(queue)
 
+    def deleted(self, queue: str) -> None:
+        raise AssertionError(queue)
+
 
 async def test_a_queue_whose_keys_can_not_be_read_is_not_begun(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or its timer would go on beside the queue that is loaded at the next try."""
@@ -136,8 +143,6 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     async def submit(ref: int) -> None:
-        from asman_server.reply_to import ReplyTo
-
         async with parts.registry.using("q") as shell:
             request = Submit(ref=ref, definition=Definition(image=f"a{ref}"))
             await submitted(shell, request, ReplyTo(ref, answers.put_nowait))
@@ -151,6 +156,82 @@ async def test_what_is_said_while_the_queue_is_loaded_is_not_lost(
         await asyncio.gather(*asking)
         refs = {getattr(await answers.get(), "ref", None) for _ in range(5)}
     assert refs == set(range(5))
+    writing.cancel()
+    await asyncio.wait([writing])
+    await parts.engine.dispose()
+
+
+class FakeSocket:
+    """A connection that notes the code with which it is closed."""
+
+    def __init__(self) -> None:
+        self.code: CloseCode | None = None
+
+    def close_soon(self, code: CloseCode) -> None:
+        self.code = code
+
+
+async def test_nobody_hears_of_a_deletion_before_it_is_durable_and_the_name_is_fresh_afterwards(parts: Parts) -> None:
+    asking, other = FakeSocket(), FakeSocket()
+    deleted: list[str] = []
+    parts.registry.on_deleted.append(deleted.append)
+    answers: asyncio.Queue[Message] = asyncio.Queue()
+    request = Submit(ref=1, definition=Definition(image="a"))
+    async with parts.registry.using("q") as shell:
+        await submitted(shell, request, ReplyTo(1, answers.put_nowait))
+        shell.sockets |= {asking, other}
+        deleting = asyncio.ensure_future(parts.registry.delete(shell, asking))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="being deleted; try again"):
+            await submitted(shell, request, ReplyTo(2, answers.put_nowait))
+        with pytest.raises(Unavailable, match="being deleted; try again"):
+            await parts.registry.delete(shell)
+        with pytest.raises(Unavailable, match="being deleted; try again"):
+            await parts.registry.queue("q")
+        assert (other.code, deleted) == (None, [])
+        writing = asyncio.ensure_future(parts.committer.run())
+        async with asyncio.timeout(PATIENCE):
+            assert (await deleting).jobs == 1
+        assert (asking.code, other.code, deleted) == (None, CloseCode.DELETED, ["q"])
+        with pytest.raises(NotFound, match="has deleted this queue"):
+            await submitted(shell, request, ReplyTo(3, answers.put_nowait))
+        with pytest.raises(NotFound):
+            await shell.job("a" * 64)
+    async with parts.registry.using("q") as fresh:
+        assert (fresh is shell, fresh.is_new, fresh.core.jobs) == (False, True, {})
+    writing.cancel()
+    await asyncio.wait([writing])
+    await parts.engine.dispose()
+
+
+async def test_whose_order_failed_with_the_database_is_closed_like_all_others_once_the_queue_is_deleted(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "RETRY_FIRST", 0.0)
+    asking, away = FakeSocket(), True
+    write = parts.writer.commit
+
+    async def commit(made: Commit) -> None:
+        if away:
+            raise Unavailable("the disk is full")
+        await write(made)
+
+    monkeypatch.setattr(parts.writer, "commit", commit)
+    ended: asyncio.Queue[str] = asyncio.Queue()
+    parts.registry.on_deleted.append(ended.put_nowait)
+    writing = asyncio.ensure_future(parts.committer.run())
+    async with parts.registry.using("q") as shell, parts.registry.using("r") as second:
+        shell.sockets.add(asking)
+        with pytest.raises(Unavailable, match="deleted as soon as it can"):
+            await parts.registry.delete(shell, asking)
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await parts.registry.delete(second)
+        assert not second.deleted
+        assert asking.code is None
+        away = False
+        async with asyncio.timeout(PATIENCE):
+            assert await ended.get() == "q"
+        assert asking.code is CloseCode.DELETED
     writing.cancel()
     await asyncio.wait([writing])
     await parts.engine.dispose()

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from asman_server.core import Job
 from asman_server.storage import group_commit as module
 from asman_server.storage.batch import Batch
 from asman_server.storage.blob_changes import DropBlob, UseBlob
-from asman_server.storage.commit import Commit, Unwritable
+from asman_server.storage.commit import Commit, KeyRow, QueueRow, Unwritable
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.row_kinds import DEFINITION_BLOBS, DEFINITIONS, JOBS, LOG_CHUNKS, RESULT_BLOBS, RESULTS
 from asman_shared.definition import DataRef
@@ -34,6 +35,7 @@ class ScriptedLedger:
         self.written: list[Commit] = []
         self.refused: set[str] = set()
         self.kept: set[str] = set()
+        self.unerasable: set[str] = set()
 
     async def commit(self, commit: Commit) -> None:
         self.begun.put_nowait(commit)
@@ -41,6 +43,8 @@ class ScriptedLedger:
         if error is not None:
             raise Unavailable(error)
         named = [key[-1] for kind in (JOBS, DEFINITIONS) for key in commit.puts.get(kind, ())]
+        if self.unerasable.intersection(commit.erase):
+            raise Unwritable("this queue stays")
         if self.refused.intersection(named) or self.kept.intersection(key[1] for key in commit.forget):
             raise Unwritable("no column can hold this")
         self.written.append(commit)
@@ -740,3 +744,52 @@ async def test_a_database_that_goes_away_meanwhile_is_tried_again() -> None:
         await _succeed_until_quiet(harness)
         assert {key for commit in harness.writer.written for key in states(commit)} == {good.id}
         assert harness.followers.given_up == [(bad.id, 1, False, False)]
+
+
+async def test_nothing_of_an_erased_queue_is_written_with_its_erasure_or_after_a_failure() -> None:
+    async with open_harness() as harness:
+        committer, gone = harness.committer, asyncio.Event()
+
+        def rows() -> None:
+            harness.change(job(1), first=True)
+            committer.lines(chunk(1, 0, ["x"]), lambda: None)
+            committer.note("q", job_id(1), b"x")
+            committer.webhook(webhook("w"), job_id(1))
+            committer.key(KeyRow("h", "q", "read", 1))
+            committer.configure(QueueRow("q", 1, 1, 1))
+            committer.forget_keys("q", 1)
+
+        rows()
+        await harness.writer.next()
+        rows()
+        committer.erase("q", lambda erased: gone.set() if erased else None)
+        rows()
+        harness.writer.fail()
+        written = await harness.writer.next()
+        rows()
+        harness.writer.succeed()
+        async with asyncio.timeout(PATIENCE):
+            await gone.wait()
+        harness.writer.succeed()
+        await harness.quiet()
+        assert not any(JOBS.rows(commit.puts) or commit.keys or commit.queues for commit in harness.writer.written[1:])
+        assert written.erase == ["q"]
+        assert not any(rows for kind, rows in written.puts.items() if kind.group[0] == "queue")
+        assert structs.replace(written, puts={}, erase=[]) == Commit({})
+        assert harness.followers.told == []
+
+
+async def test_an_erasure_that_the_database_refuses_for_good_is_told_and_answers_about_the_queue_are_refused() -> None:
+    async with open_harness() as harness:
+        committer = harness.committer
+        told: list[bool] = []
+        harness.writer.refused = {job_id(2)}
+        harness.writer.unerasable = {"q"}
+        asked = Ask(committer, job(1))
+        committer.erase("q", told.append)
+        followers = Followers()
+        followers.name = "other"
+        committer.changed(followers, job(2), first=True)
+        await _succeed_until_quiet(harness)
+        assert told == [False]
+        assert isinstance(await asked.get(), Unwritable)

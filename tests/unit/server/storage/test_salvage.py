@@ -32,6 +32,7 @@ def _everything() -> Commit:
         webhooks=[webhook("w1"), webhook("w2")],
         webhooks_later=[("w3", 1, 5)],
         webhooks_done=["w4"],
+        erase=["gone"],
         forget_queues=["old"],
         queues=[QueueRow("q", 1, 2, 3)],
         keys=[KeyRow("5a", "q", "read", 1), KeyRow("5b", "q2", "read", 1)],

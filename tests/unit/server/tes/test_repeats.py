@@ -162,3 +162,11 @@ async def test_they_are_read_again_when_they_could_not_be_read() -> None:
         await tasks.at("b")
     tasks.away = False
     assert (await tasks.at("b"), tasks.reads) == ("old", 2)
+
+
+async def test_a_task_of_a_deleted_queue_is_not_the_one_of_a_later_queue_with_its_name() -> None:
+    tasks = Tasks()
+    others: Key = ("other", *KEY[1:])
+    assert [await tasks.at("a"), await tasks.at("a", others)] == ["1", "2"]
+    tasks.repeats.queue_deleted(KEY[0])
+    assert [await tasks.at("b"), await tasks.at("b", others)] == ["3", "2"]

@@ -123,3 +123,11 @@ async def test_queue_new_says_which_queue_loses_its_short_name(hub: FakeHub, run
     again = await run("queue", "new", "--hub", hub.address, "--as", "lab", "--json")
     assert again.err.startswith(said.format("lab", made.out.strip()))
     assert "another queue" not in (await run("queue", "new", "--as", "fresh")).err
+
+
+async def test_a_queue_is_deleted_only_after_a_yes_and_nobody_is_dialled_before_that(hub: FakeHub, run: Run) -> None:
+    hub.on[m.DeleteQueue] = lambda visitor, seen: visitor.say(m.DeletedQueue(seen.ref, 3, 1))
+    asked = await run("queue", "delete", "http://127.0.0.1:9/q/nobody")
+    assert (asked.code, "Nobody can be asked here: add --yes" in asked.err) == (125, True)
+    told = await run("queue", "delete", hub.url, "--yes")
+    assert (told.code, told.err) == (0, "deleted the queue and 3 jobs; 1 worker was disconnected\n")

@@ -526,9 +526,13 @@ class SimClient(Actor):
             self.say(Follow(ref=self._next("follow", job), job=job, logs=True, since=self.lines.get(job, 0)))
 
     def _submit_again(self, job: str) -> None:
-        """Submits an unfinished job once more, like a script that is started again and again."""
+        """Submits an unfinished job once more, like a script that is started again and again.
+
+        It ends with the bad time: a submission that crosses the end of a job that always fails begins a run, and each
+        such run of a job that stops its workers takes minutes.
+        """
         self._impatient.discard(job)
-        if self.ready and job in self.wanted:
+        if self.ready and job in self.wanted and not self.world.healed:
             self._submit(job)
 
     def _again(self, what: str, job: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, NotFound, Unavailable
+from asman_shared.errors import CLOSE_REASONS, AsmanError, CloseCode, Conflict, NotFound, Unavailable
 from asman_shared.messages import Verdict
 from asman_shared.states import Reason, State
 
@@ -22,6 +22,8 @@ from . import worker_effects
 if TYPE_CHECKING:
     from .shell import QueueShell
 
+MOST_JOBS: Final = 100_000
+"""Largest number of jobs of a queue that is deleted: they go in one commit, and other commits wait for it."""
 DELETED: Final = CLOSE_REASONS[CloseCode.DELETED]
 DELETING: Final = "this queue is being deleted; try again"
 
@@ -41,12 +43,22 @@ class Deletion(NamedTuple):
 
 
 def begin(shell: QueueShell) -> Deletion:
-    """Lets a queue take nothing any more."""
+    """Lets a queue take nothing any more.
+
+    Raises:
+        Conflict: It has too many jobs for one commit.
+    """
     counts = shell.counts()
+    jobs = counts.queued + counts.running + counts.finished
+    if jobs > MOST_JOBS:
+        raise Conflict(
+            f"the queue has {jobs:,} jobs, and one with more than {MOST_JOBS:,} is not deleted at once: remove its "
+            "jobs first (asman queue purge)"
+        )
     shell.deleted = True
     shell.stop_timers()
     shell.logs.end()
-    return Deletion(counts.queued + counts.running + counts.finished, counts.workers)
+    return Deletion(jobs, counts.workers)
 
 
 def refusal(shell: QueueShell) -> AsmanError:

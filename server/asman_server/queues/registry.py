@@ -217,6 +217,7 @@ class Registry:
 
         Raises:
             NotFound: It was deleted meanwhile.
+            Conflict: It has more than `deletion.MOST_JOBS` jobs.
             Unavailable: It is being deleted, or the database can't be written now. If that is noticed only by the
                 commit of the deletion, the queue is deleted as soon as it can be.
         """

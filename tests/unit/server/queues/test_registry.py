@@ -11,6 +11,7 @@ import pytest
 from asman_server.clock import wall_clock
 from asman_server.core import QueuePolicy
 from asman_server.core import events as ev
+from asman_server.queues import deletion
 from asman_server.queues.registry import Registry
 from asman_server.reply_to import ReplyTo
 from asman_server.storage import group_commit
@@ -19,7 +20,7 @@ from asman_server.storage.database import make_engine, migrate
 from asman_server.storage.group_commit import GroupCommitter
 from asman_server.storage.reader import Store, Unfinished
 from asman_shared.definition import Definition, Shape
-from asman_shared.errors import CloseCode, NotFound, Unavailable
+from asman_shared.errors import CloseCode, Conflict, NotFound, Unavailable
 from asman_shared.messages import Message, Register, Submit, Summary
 from devtools.patience import PATIENCE
 from tests.support.direct_writer import DirectWriter
@@ -201,6 +202,21 @@ async def test_nobody_hears_of_a_deletion_before_it_is_durable_and_the_name_is_f
         assert (fresh is shell, fresh.is_new, fresh.core.jobs) == (False, True, {})
     writing.cancel()
     await asyncio.wait([writing])
+    await parts.engine.dispose()
+
+
+async def test_a_queue_of_too_many_jobs_for_one_commit_is_not_deleted_and_goes_on(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: asyncio.Queue[Message] = asyncio.Queue()
+    monkeypatch.setattr(deletion, "MOST_JOBS", 1)
+    async with parts.registry.using("q") as shell:
+        for image in ("a", "b"):
+            await submitted(shell, Submit(ref=1, definition=Definition(image=image)), ReplyTo(1, answers.put_nowait))
+        with pytest.raises(Conflict, match=r"^the queue has 2 jobs, and one with more than 1 .*asman queue purge"):
+            await parts.registry.delete(shell)
+        await submitted(shell, Submit(ref=1, definition=Definition(image="c")), ReplyTo(1, answers.put_nowait))
+        assert (len(shell.core.jobs), parts.registry.queues["q"]) == (3, shell)
     await parts.engine.dispose()
 
 

@@ -797,7 +797,7 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[[Any], Any]]]] = {
 LIKELIER: Final[dict[str, dict[str, float]]] = {
     "a worker's old connection claims for it": {"return": 60},
     "an outcome in memory alone is forgotten": {"outage": 40},
-    "what a worker sent before it read its claim's grant is proof": {"outage": 40},
+    "what a worker sent before it read its claim's grant is proof": {"database": 60},
     "a refused row is written again and again": {"row": 20},
     "a removal goes with a refused row": {"row": 40},
 }

@@ -150,6 +150,7 @@ async def test_every_documented_address_answers_as_documented(hub_process: Calla
         assert (await api.get("/f/none/exists")).json == {"exists": False}
         assert (await api.post(of_job + "/cancel")).json["released"] is False
         assert (await api.call("DELETE", of_job)).status == 200
+        assert set((await api.call("DELETE", "/q/all")).json) == {"jobs", "workers"}
         documented = {(m.upper(), path) for path, methods in api.document["paths"].items() for m in methods}
         assert api.called == documented
 

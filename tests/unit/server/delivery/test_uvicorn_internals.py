@@ -49,7 +49,7 @@ WEBSOCKET_METHODS = {
     "shutdown": [],
     "stop_keepalive": [],
 }
-HTTP_ATTRIBUTES = {"cycle", "flow", "loop", "parser", "pipeline", "server_state", "transport"}
+HTTP_ATTRIBUTES = {"client", "cycle", "flow", "loop", "parser", "pipeline", "server_state", "transport"}
 """Attributes that an instance has from its making on."""
 HTTP_LATER = {"headers", "url"}
 """Attributes that ``on_message_begin`` sets."""

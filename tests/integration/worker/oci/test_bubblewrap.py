@@ -121,7 +121,7 @@ async def test_shared_memory_counts_as_the_jobs_own(hub: FakeHub, tmp_path: Path
         line = await first_line(hub, task)
         await line.answer()
         # The shell stays, with what it holds: a last command would take its place.
-        fill = "dd if=/dev/zero of=/dev/shm/x bs=1M count=50; x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 600; :"
+        fill = "dd if=/dev/zero of=/dev/shm/x bs=1M count=50; x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 60; :"
         await line.assign("a", image=BUSYBOX, command=["sh", "-c", fill], requirements=Requirements(memory="64MiB"))
         assert (await line.expect(Finished)).outcome.kind == "out_of_memory"
 

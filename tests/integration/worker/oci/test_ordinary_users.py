@@ -86,10 +86,12 @@ async def test_watched_memory_is_that_of_all_processes_and_of_shared_memory(
         needs = Requirements(memory="128MiB")
         each = "head -c 40000000 /dev/zero | tr '\\0' x"
         # Each alone would fit.
-        several = f"for i in 1 2 3 4 5 6; do (x=$({each}); sleep 60) & done; wait; echo all"
+        several = f"for i in 1 2 3 4 5 6; do (x=$({each}); sleep 60; :) & done; wait; echo all"
         outcome = await outcome_of(line, "a", several, requirements=needs)
         assert outcome.kind == "out_of_memory"
-        shared = "dd if=/dev/zero of=/dev/shm/x bs=1M count=90; x=$(head -c 60000000 /dev/zero | tr '\\0' x); sleep 60"
+        shared = (
+            "dd if=/dev/zero of=/dev/shm/x bs=1M count=90; x=$(head -c 60000000 /dev/zero | tr '\\0' x); sleep 9; :"
+        )
         outcome = await outcome_of(line, "b", shared, requirements=needs, shm_size="100MiB")
         assert outcome.kind == "out_of_memory"
         assert (await outcome_of(line, "c", f"x=$({each}); echo fits", requirements=needs)).exit_code == 0
